@@ -1,0 +1,24 @@
+/** The names that everything agrees on: finalizer, condition, annotations, Lease. See the README's reference. */
+
+/** Prefix of everything Berth writes or reads on Kubernetes objects. Provider settings live under `NAME.berth.dev/`. */
+export const PREFIX = 'berth.dev/';
+/** The finalizer that keeps a Service until its load balancer is gone. */
+export const FINALIZER = 'berth.dev/load-balancer';
+/** The condition that Berth writes into a Service's status. */
+export const CONDITION = 'berth.dev/Provisioned';
+/** Comma list of requested addresses, at most one for each IP family. */
+export const ANNOTATION_ADDRESSES = 'berth.dev/load-balancer-ips';
+/** `"true"` freezes a Service: nothing is planned, applied or deleted until it is taken away. */
+export const ANNOTATION_PAUSED = 'berth.dev/paused';
+/** On the Lease: where the leader's API is reached by `berth plan` and `berth explain`. */
+export const ANNOTATION_ENDPOINT = 'berth.dev/endpoint';
+/** Kubernetes' own annotation for source ranges; `spec.loadBalancerSourceRanges` wins over it. */
+export const ANNOTATION_SOURCE_RANGES = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+/** Node label that keeps a node out of load balancers (any value but `false`). */
+export const LABEL_EXCLUDE_NODE = 'node.kubernetes.io/exclude-from-external-load-balancers';
+/** Taints that say that a node is about to go: cluster-autoscaler's and Karpenter's. */
+export const LEAVING_TAINTS: readonly string[] = ['ToBeDeletedByClusterAutoscaler', 'karpenter.sh/disrupted'];
+/** Name of the leader-election Lease in Berth's namespace. */
+export const LEASE_NAME = 'berth-controller';
+/** Event source and field manager. */
+export const COMPONENT = 'berth-controller';
