@@ -54,6 +54,7 @@ export class Unsupported extends BerthError {
 /** Something takes time; planned again after exactly `retryAfterMs`. Not an error for people. */
 export class NotReady extends BerthError {
   readonly kind = 'NotReady';
+  // oxlint-disable-next-line eslint/no-useless-constructor -- it narrows: a NotReady always says when to come back
   constructor(code: string, details: ErrorDetails & { readonly retryAfterMs: number }) {
     super(code, details);
   }

@@ -1,0 +1,13 @@
+/** The public entry of the core: everything that a provider, in the tree or a stranger's, may import. */
+export * from './model/address.ts';
+export * from './model/capabilities.ts';
+export * from './model/errors.ts';
+export type * from './model/load-balancer.ts';
+export * from './model/names.ts';
+export type * from './model/node.ts';
+export type * from './model/pool.ts';
+export * from './model/reasons.ts';
+export * from './model/service.ts';
+export type * from './model/settings.ts';
+export * from './plan/step.ts';
+export * from './provider/spi.ts';

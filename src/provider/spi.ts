@@ -1,0 +1,159 @@
+/**
+ * The provider contract (SPI), version 1. A provider is a package whose default export is one factory
+ * `(config, host) => Provider`. The core decides what is wanted and when; the provider says what differs (`plan`) and
+ * carries it out (`apply`).
+ */
+import type { AddressPool } from '../model/pool.ts';
+import type { Capabilities } from '../model/capabilities.ts';
+import type { LoadBalancer, Target } from '../model/load-balancer.ts';
+import type { Ingress, PortStatus, ServiceKey } from '../model/service.ts';
+import type { Schema, SettingsTable } from '../model/settings.ts';
+import type { Step } from '../plan/step.ts';
+
+/** The version of this contract. A provider states the one it was written for; another one is refused at start. */
+export const CONTRACT = 1;
+
+/** The least that the core must see of an observed load balancer: whose it is. Providers extend it. */
+export interface ObservedLoadBalancer {
+  /** UID of the Service it was made for: another UID under the same key is removed before a new one is made. */
+  readonly uid: string;
+}
+
+/** What a provider sees. All of it plain, read-only values. */
+export interface Observed<L extends ObservedLoadBalancer = ObservedLoadBalancer, S = unknown, E = unknown> {
+  /** What surrounds us and is not ours: subnets, instances. */
+  readonly environment: E;
+  /** What this cluster owns once. */
+  readonly shared: S;
+  /** What this cluster owns per Service, complete or half made, by `namespace/name`. */
+  readonly loadBalancers: ReadonlyMap<ServiceKey, L>;
+}
+
+/**
+ * What a step changed, as functions from the present observed state to the next, because steps of one stage run side
+ * by side and must not overwrite what their siblings saw. Pure. A load balancer of which nothing is left becomes
+ * `undefined`.
+ */
+export interface Change<L, S = unknown> {
+  readonly loadBalancer?: (now: L | undefined) => L | undefined;
+  readonly shared?: (now: S) => S;
+}
+
+/** What a plan is asked for. `desired: undefined` means: nothing is wanted, remove what is there. */
+export type PlanRequest<Settings = Readonly<Record<string, unknown>>> =
+  | {
+      readonly scope: 'loadBalancer';
+      readonly key: ServiceKey;
+      readonly desired: LoadBalancer<Settings> | undefined;
+    }
+  | { readonly scope: 'shared'; readonly desired: SharedDesired | undefined };
+
+/** What the shared resources must serve. It is `undefined` in a request when no Service of ours is left. */
+export interface SharedDesired {
+  readonly targets: readonly Target[];
+}
+
+/** What to write into the Service's status, or why there is nothing to write yet. */
+export type IngressResult =
+  | {
+      readonly kind: 'ready';
+      /** Entries without `ports`: the core adds them, with the errors below. */
+      readonly ingress: readonly Omit<Ingress, 'ports'>[];
+      /** Ports that do not work, with a CamelCase code as `error`. */
+      readonly portErrors?: readonly Required<PortStatus>[];
+    }
+  | {
+      readonly kind: 'pending';
+      readonly code: string;
+      readonly message: string;
+      readonly retryAfterMs: number;
+    };
+
+/** Time as the core sees it, so that tests can move it. All values are milliseconds. */
+export interface Clock {
+  /** Since the epoch. For people; may jump. */
+  now(): number;
+  /** Monotonic, for durations. */
+  monotonic(): number;
+  /** Calls back once; returns a function that cancels. Does not keep the process alive. */
+  after(ms: number, callback: () => void): () => void;
+}
+
+/** Structured log: values first, then a message. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** A labelled number in `/metrics`. */
+export interface Instrument {
+  /** Adds to a counter, or sets a gauge. */
+  record(labels: Readonly<Record<string, string>>, value: number): void;
+}
+
+/** Where a provider makes the metrics it needs. Asking twice for one name gives the same instrument. */
+export interface Metrics {
+  counter(name: string, help: string, labels: readonly string[]): Instrument;
+  gauge(name: string, help: string, labels: readonly string[]): Instrument;
+}
+
+/** What a provider may use of its host. */
+export interface Host {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** The cluster: `id` is its identity (in names and tags), `name` is for people to read. */
+  readonly cluster: { readonly id: string; readonly name: string };
+  /** Plans the keys again soon; all keys of this provider when `undefined`. `because` goes to the log. */
+  enqueue(keys: readonly ServiceKey[] | undefined, because: string): void;
+}
+
+/** A provider. Methods are called with what the core validated; they may throw the errors of `model/errors.ts`. */
+export interface Provider<
+  L extends ObservedLoadBalancer = ObservedLoadBalancer,
+  Settings = Readonly<Record<string, unknown>>,
+  S = unknown,
+  E = unknown,
+> {
+  /** Always `CONTRACT` of the version it was written for. */
+  readonly contract: number;
+  /** `local`, `aws`: lower case; the annotation prefix is `NAME.berth.dev/`. */
+  readonly name: string;
+  /** `loadBalancerClass` values that it serves. The first is its own (`berth.dev/NAME`). */
+  readonly classes: readonly string[];
+  readonly capabilities: Capabilities;
+  /** The annotations it understands. Another key under its prefix is refused by the core. */
+  readonly settings: SettingsTable;
+  /** Pools that the core assigns addresses from; without it, the provider chooses addresses itself. */
+  pools?(): readonly AddressPool[];
+  /**
+   * Reads what there is, in as few calls as possible; only the given keys when some are given. Called at start, on
+   * the sweep and after a `Conflict`.
+   */
+  observe(signal: AbortSignal, keys?: readonly ServiceKey[]): Promise<Observed<L, S, E>>;
+  /**
+   * The steps from observed to desired: pure and total, no clock, no I/O, no randomness; in the order of
+   * `compareSteps`; `[]` when nothing differs.
+   */
+  plan(request: PlanRequest<Settings>, observed: Observed<L, S, E>): readonly Step[];
+  /**
+   * Carries out one step and says what changed. Safe to repeat after a crash anywhere inside it. Never polls or
+   * sleeps: what takes time throws `NotReady`, which frees the worker.
+   */
+  apply(step: Step, observed: Observed<L, S, E>, signal: AbortSignal): Promise<Change<L, S>>;
+  /** What the Service's status should say. Pure. */
+  ingress(desired: LoadBalancer<Settings>, observed: L | undefined): IngressResult;
+  /** Lets go of sockets, processes and timers. Never throws. */
+  close(): Promise<void>;
+}
+
+/**
+ * The default export of a provider package. `config` is what the configuration file has under
+ * `providers.NAME.config`, validated by `configSchema` when the factory carries one.
+ */
+export interface ProviderFactory<Config = unknown> {
+  (config: Config, host: Host): Provider | Promise<Provider>;
+  readonly configSchema?: Schema<Config>;
+}
