@@ -8,6 +8,13 @@ export const FINALIZER = 'berth.dev/load-balancer';
 export const CONDITION = 'berth.dev/Provisioned';
 /** Comma list of requested addresses, at most one for each IP family. */
 export const ANNOTATION_ADDRESSES = 'berth.dev/load-balancer-ips';
+/** All annotations that ask for addresses: ours first, then the incumbents' (MetalLB's two prefixes, kube-vip's). */
+export const ADDRESS_ANNOTATIONS: readonly string[] = [
+  ANNOTATION_ADDRESSES,
+  'metallb.io/loadBalancerIPs',
+  'metallb.universe.tf/loadBalancerIPs',
+  'kube-vip.io/loadbalancerIPs',
+];
 /** `"true"` freezes a Service: nothing is planned, applied or deleted until it is taken away. */
 export const ANNOTATION_PAUSED = 'berth.dev/paused';
 /** On the Lease: where the leader's API is reached by `berth plan` and `berth explain`. */

@@ -1,0 +1,114 @@
+import { familyOf, parseIp, type IpAddress, type IpFamily } from '../model/address.ts';
+import type { Capabilities } from '../model/capabilities.ts';
+import { InvalidSpec, Unsupported } from '../model/errors.ts';
+import { ADDRESS_ANNOTATIONS } from '../model/names.ts';
+import { note, REASONS, type Note } from '../model/reasons.ts';
+import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
+
+/** What a Service asks of address assignment. */
+export interface AddressRequest {
+  readonly key: ServiceKey;
+  readonly uid: string;
+  readonly createdAtMs: number;
+  /** Families to give one address each, the primary first. */
+  readonly families: readonly IpFamily[];
+  /** Whether all families are needed; otherwise the primary alone will do. */
+  readonly allFamilies: boolean;
+  /** Addresses that the user asked for, at most one for each family; empty for any. */
+  readonly requested: readonly IpAddress[];
+}
+
+/**
+ * The IP families that the load balancer gets: those of the Service that the provider can serve.
+ *
+ * @throws Unsupported `FamilyUnsupported` when a family is needed that the provider cannot serve.
+ */
+export function familiesOf(service: Service, capabilities: Capabilities): readonly IpFamily[] {
+  const wanted: readonly IpFamily[] = service.ipFamilies.length > 0 ? service.ipFamilies : ['IPv4'];
+  const served = wanted.filter((family) => capabilities.families.includes(family));
+  const missing = wanted.filter((family) => !served.includes(family));
+  const optional = service.ipFamilyPolicy === 'PreferDualStack' && served.length > 0;
+  if (missing.length > 0 && !optional) {
+    throw new Unsupported('FamilyUnsupported', {
+      message: `spec.ipFamilies asks for ${missing.join(' and ')}, the provider serves ${capabilities.families.join(' and ')}`,
+      remedy: REASONS.FamilyUnsupported.remedy,
+    });
+  }
+  return served;
+}
+
+/**
+ * The addresses that the Service asks for by field or annotation; empty when it does not, or when the provider cannot
+ * give them (then a note says so).
+ *
+ * @throws InvalidSpec `AddressRequestConflict` when both field and annotation ask, `InvalidLoadBalancerIP` when a
+ * value is not an IP, is of a family that the Service has not, or one family is asked for twice.
+ */
+export function requestedAddresses(
+  service: Service,
+  capabilities: Capabilities,
+): { readonly requested: readonly IpAddress[]; readonly notes: readonly Note[] } {
+  const asked = askedFor(service);
+  if (asked === undefined) return { requested: [], notes: [] };
+  if (capabilities.loadBalancerIP === 'ignored') {
+    return {
+      requested: [],
+      notes: [
+        note(
+          'LoadBalancerIPIgnored',
+          asked.subject,
+          `${asked.subject} asks for ${asked.values.join(', ')}, which the provider cannot give`,
+        ),
+      ],
+    };
+  }
+  const families = familiesOf(service, capabilities);
+  const requested = asked.values.map((value) => {
+    const ip = parseIp(value);
+    if (ip === undefined)
+      throw invalidRequest(
+        `${asked.subject} has the value ${JSON.stringify(value)}, which is not an IP address`,
+      );
+    if (!families.includes(familyOf(ip))) {
+      throw invalidRequest(`${asked.subject} asks for ${ip}, but the Service has ${families.join(' and ')}`);
+    }
+    return ip;
+  });
+  const twice = families.find((family) => requested.filter((ip) => familyOf(ip) === family).length > 1);
+  if (twice !== undefined)
+    throw invalidRequest(`${asked.subject} asks for several ${twice} addresses: ${requested.join(', ')}`);
+  return { requested, notes: [] };
+}
+
+/** The request that address assignment decides on. Throws as `familiesOf` and `requestedAddresses` do. */
+export function addressRequest(service: Service, capabilities: Capabilities): AddressRequest {
+  return {
+    key: keyOf(service),
+    uid: service.uid,
+    createdAtMs: service.createdAtMs,
+    families: familiesOf(service, capabilities),
+    allFamilies: service.ipFamilyPolicy === 'RequireDualStack',
+    requested: requestedAddresses(service, capabilities).requested,
+  };
+}
+
+function askedFor(
+  service: Service,
+): { readonly subject: string; readonly values: readonly string[] } | undefined {
+  const name = ADDRESS_ANNOTATIONS.find((key) => (service.annotations[key] ?? '').trim() !== '');
+  const field = service.loadBalancerIP ?? '';
+  if (name !== undefined && field !== '') {
+    throw new InvalidSpec('AddressRequestConflict', {
+      message: `spec.loadBalancerIP asks for ${field} and the annotation ${name} for ${service.annotations[name]}`,
+      remedy: REASONS.AddressRequestConflict.remedy,
+    });
+  }
+  if (field !== '') return { subject: 'spec.loadBalancerIP', values: [field] };
+  if (name === undefined) return undefined;
+  const values = (service.annotations[name] ?? '').split(',').map((value) => value.trim());
+  return { subject: `annotation ${name}`, values };
+}
+
+function invalidRequest(message: string): InvalidSpec {
+  return new InvalidSpec('InvalidLoadBalancerIP', { message, remedy: REASONS.InvalidLoadBalancerIP.remedy });
+}

@@ -1,0 +1,201 @@
+import { parseCidr, type Cidr, type IpAddress } from '../model/address.ts';
+import type { Capabilities } from '../model/capabilities.ts';
+import { InvalidSpec, Unsupported } from '../model/errors.ts';
+import type { HealthCheck, LoadBalancer, LoadBalancerPort, Target } from '../model/load-balancer.ts';
+import { ANNOTATION_SOURCE_RANGES } from '../model/names.ts';
+import { note, REASONS, type Note } from '../model/reasons.ts';
+import { keyOf, type PortStatus, type Service, type ServicePort } from '../model/service.ts';
+import type { SettingsTable } from '../model/settings.ts';
+import { familiesOf, requestedAddresses } from './addresses.ts';
+import { parseSettings } from './settings.ts';
+import { compareText } from './step.ts';
+
+/** What the planner has to know of the provider that serves a Service. */
+export interface ProviderTraits {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  readonly settings: SettingsTable;
+}
+
+/** What a Service is turned into its desired load balancer with. */
+export interface DesiredContext {
+  readonly traits: ProviderTraits;
+  /** Eligible nodes, sorted by name (`targetsOf`). */
+  readonly targets: readonly Target[];
+  /** What address assignment gave; `undefined` when the provider has no pools and the request is passed on. */
+  readonly assigned: readonly IpAddress[] | undefined;
+}
+
+/** The desired load balancer and what was left out of it. */
+export interface Desired {
+  readonly loadBalancer: LoadBalancer;
+  /** Ports that are not served, for the per-port errors of the status. */
+  readonly portErrors: readonly Required<PortStatus>[];
+  readonly notes: readonly Note[];
+}
+
+/**
+ * Turns a Service into the load balancer that it asks for. Pure and total: the same input gives the same value, and
+ * everything that is left out has a note.
+ *
+ * @throws InvalidSpec for what is wrong in the Service, naming field, value and remedy.
+ * @throws Unsupported for what the provider cannot do and the core cannot leave out.
+ */
+export function desired(service: Service, context: DesiredContext): Desired {
+  const { capabilities, name, settings } = context.traits;
+  const parsed = parseSettings(name, settings, service.annotations);
+  const { ports, portErrors, notes } = servedPorts(service, capabilities);
+  const addresses = requestedAddresses(service, capabilities);
+  const affinity = affinityOf(service, capabilities);
+  const loadBalancer: LoadBalancer = {
+    key: keyOf(service),
+    namespace: service.namespace,
+    name: service.name,
+    uid: service.uid,
+    loadBalancerClass: service.loadBalancerClass ?? '',
+    families: familiesOf(service, capabilities),
+    addresses: context.assigned ?? addresses.requested,
+    ports,
+    sourceRanges: sourceRangesOf(service, capabilities),
+    externalTrafficPolicy: service.externalTrafficPolicy,
+    healthCheck: healthCheckOf(service, capabilities),
+    clientIPAffinitySeconds: affinity.seconds,
+    targets: capabilities.targets === 'nodePort' ? context.targets : [],
+    settings: parsed,
+  };
+  return {
+    loadBalancer,
+    portErrors,
+    notes: [...notes, ...addresses.notes, ...affinity.notes, ...targetNotes(loadBalancer, capabilities)],
+  };
+}
+
+/** Ports of the Service that need a node port and have none, as people write them. */
+export function portsWithoutNodePort(service: Service, capabilities: Capabilities): readonly string[] {
+  if (capabilities.targets !== 'nodePort') return [];
+  return service.ports.filter(({ nodePort }) => nodePort === 0).map(portText);
+}
+
+/**
+ * Who may connect: the field wins over Kubernetes' own annotation; spaces around entries are ignored; none (or one
+ * that covers everybody) means everybody.
+ *
+ * @throws InvalidSpec `InvalidSourceRange` naming the entry.
+ * @throws Unsupported `SourceRangesUnsupported` rather than opening to everybody what should be limited.
+ */
+export function sourceRangesOf(service: Service, capabilities: Capabilities): readonly Cidr[] {
+  const inField = service.loadBalancerSourceRanges.length > 0;
+  const subject = inField ? 'spec.loadBalancerSourceRanges' : `annotation ${ANNOTATION_SOURCE_RANGES}`;
+  const entries = inField
+    ? service.loadBalancerSourceRanges
+    : (service.annotations[ANNOTATION_SOURCE_RANGES] ?? '').split(',').filter((entry) => entry.trim() !== '');
+  const ranges = entries.map((entry) => {
+    const cidr = parseCidr(entry);
+    if (cidr !== undefined) return cidr;
+    throw new InvalidSpec('InvalidSourceRange', {
+      message: `${subject} has the entry ${JSON.stringify(entry.trim())}, which is not a CIDR`,
+      remedy: REASONS.InvalidSourceRange.remedy,
+    });
+  });
+  const limits = [...new Set(ranges)].toSorted(compareText);
+  if (limits.length > 0 && !capabilities.sourceRanges) {
+    throw new Unsupported('SourceRangesUnsupported', {
+      message: `${subject} limits clients to ${limits.join(', ')}, which the provider cannot do`,
+      remedy: REASONS.SourceRangesUnsupported.remedy,
+    });
+  }
+  return limits;
+}
+
+/** `443/TCP`: how a port is named in steps, messages and events. */
+export function portText(port: { readonly port: number; readonly protocol: string }): string {
+  return `${port.port}/${port.protocol}`;
+}
+
+interface ServedPorts {
+  readonly ports: readonly LoadBalancerPort[];
+  readonly portErrors: readonly Required<PortStatus>[];
+  readonly notes: readonly Note[];
+}
+
+function servedPorts(service: Service, capabilities: Capabilities): ServedPorts {
+  if (service.ports.length === 0) {
+    throw new InvalidSpec('NoPorts', { message: 'spec.ports is empty', remedy: REASONS.NoPorts.remedy });
+  }
+  const first = service.ports.find(({ protocol }) => capabilities.protocols.includes(protocol));
+  const refusal = (port: ServicePort): 'ProtocolUnsupported' | 'MixedProtocolNotSupported' | undefined => {
+    if (!capabilities.protocols.includes(port.protocol)) return 'ProtocolUnsupported';
+    const mixed = port.protocol !== first?.protocol && !capabilities.mixedProtocols;
+    return mixed ? 'MixedProtocolNotSupported' : undefined;
+  };
+  if (first === undefined) {
+    throw new Unsupported('ProtocolUnsupported', {
+      message: `spec.ports has ${service.ports.map(portText).join(', ')}, the provider serves ${capabilities.protocols.join(' and ')}`,
+      remedy: REASONS.ProtocolUnsupported.remedy,
+    });
+  }
+  const served = service.ports.filter((port) => refusal(port) === undefined);
+  requireNodePorts(served, capabilities);
+  const refused = service.ports.flatMap((port) => {
+    const code = refusal(port);
+    return code === undefined ? [] : [{ port, code }];
+  });
+  return {
+    ports: served
+      .map(balancedPort)
+      .toSorted((a, b) => a.port - b.port || compareText(a.protocol, b.protocol)),
+    portErrors: refused.map(({ port, code }) => ({ port: port.port, protocol: port.protocol, error: code })),
+    notes: refused.map(({ port, code }) =>
+      note(
+        code,
+        `spec.ports ${portText(port)}`,
+        `port ${portText(port)} is left out: ${REASONS[code].meaning}`,
+      ),
+    ),
+  };
+}
+
+function requireNodePorts(ports: readonly ServicePort[], capabilities: Capabilities): void {
+  const missing = ports.filter(({ nodePort }) => nodePort === 0);
+  if (capabilities.targets !== 'nodePort' || missing.length === 0) return;
+  throw new InvalidSpec('NodePortMissing', {
+    message: `spec.ports has no node port for ${missing.map(portText).join(', ')}`,
+    remedy: REASONS.NodePortMissing.remedy,
+  });
+}
+
+function balancedPort(port: ServicePort): LoadBalancerPort {
+  return {
+    ...(port.name === undefined ? {} : { name: port.name }),
+    protocol: port.protocol,
+    port: port.port,
+    nodePort: port.nodePort,
+    targetPort: port.targetPort,
+    ...(port.appProtocol === undefined ? {} : { appProtocol: port.appProtocol }),
+  };
+}
+
+/**
+ * How targets are probed. With policy Local the API server gives the Service a health check node port, on which
+ * kube-proxy answers `/healthz` with 200 only where there is a local endpoint; port 0 means that there is none.
+ */
+export function healthCheckOf(service: Service, capabilities: Capabilities): HealthCheck {
+  const local = service.externalTrafficPolicy === 'Local' && service.type === 'LoadBalancer';
+  if (!local || service.healthCheckNodePort === 0 || !capabilities.healthCheck) return { kind: 'default' };
+  return { kind: 'http', port: service.healthCheckNodePort, path: '/healthz' };
+}
+
+function affinityOf(
+  service: Service,
+  capabilities: Capabilities,
+): { seconds: number; notes: readonly Note[] } {
+  if (service.sessionAffinity === 'None') return { seconds: 0, notes: [] };
+  if (capabilities.sessionAffinity) return { seconds: service.sessionAffinityTimeoutSeconds, notes: [] };
+  const message = 'spec.sessionAffinity is ClientIP, which the provider does not offer';
+  return { seconds: 0, notes: [note('SessionAffinityIgnored', 'spec.sessionAffinity', message)] };
+}
+
+function targetNotes(loadBalancer: LoadBalancer, capabilities: Capabilities): readonly Note[] {
+  if (capabilities.targets !== 'nodePort' || loadBalancer.targets.length > 0) return [];
+  return [note('UnAvailableLoadBalancer', 'nodes', 'There are no available nodes for LoadBalancer')];
+}
