@@ -1,0 +1,21 @@
+import { createCases } from './cases/create.ts';
+import { patchCases, statusCases, transitionCases } from './cases/change.ts';
+import { discoveryCases } from './cases/discovery.ts';
+import { refusalCases } from './cases/refusals.ts';
+import type { ContractCase } from './steps.ts';
+
+export { contractApi, type ContractApi, type ContractTarget } from './api.ts';
+export type { ContractCase } from './steps.ts';
+
+/**
+ * What Berth, its demo and `kubectl` rely on of a Kubernetes API server, as data: any runner, any server. Every case
+ * throws when the server behaves differently, and none depends on another.
+ */
+export const contractCases: readonly ContractCase[] = [
+  ...discoveryCases,
+  ...createCases,
+  ...refusalCases,
+  ...patchCases,
+  ...transitionCases,
+  ...statusCases,
+];
