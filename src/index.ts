@@ -9,5 +9,7 @@ export type * from './model/pool.ts';
 export * from './model/reasons.ts';
 export * from './model/service.ts';
 export type * from './model/settings.ts';
+export { portText } from './plan/desired.ts';
 export * from './plan/step.ts';
+export { systemClock, sleep } from './provider/clock.ts';
 export * from './provider/spi.ts';

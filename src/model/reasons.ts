@@ -103,6 +103,10 @@ export const REASONS = {
     meaning: 'after its steps were carried out the provider still plans the same steps',
     remedy: 'This is a defect of the provider; report it with the output of `berth plan`',
   },
+  ProviderDefect: {
+    meaning: 'the provider broke the contract: a plan, change or status of a wrong form',
+    remedy: 'This is a defect of the provider; report it, or use another version of it',
+  },
   ConflictObserved: {
     meaning: 'what was observed is no longer true; it is observed again',
     remedy: 'Berth looks again by itself',
