@@ -44,7 +44,11 @@ export interface ContractWatch<T = unknown> extends AsyncIterableIterator<Contra
 export interface ContractApi {
   request<T = unknown>(method: string, path: string, options?: ContractRequest): Promise<ContractResponse<T>>;
   /** Resolves when the response's headers have arrived. `watch=true` is added to the query. */
-  watch<T = unknown>(path: string, query?: Readonly<Record<string, string>>): Promise<ContractWatch<T>>;
+  watch<T = unknown>(
+    path: string,
+    query?: Readonly<Record<string, string>>,
+    accept?: string,
+  ): Promise<ContractWatch<T>>;
   /** Makes the server forget its history, so that earlier resourceVersions are too old. Absent: it cannot be made to. */
   compact?(): Promise<void>;
   /** Lets go of the connections. */
@@ -98,9 +102,13 @@ export function contractApi(target: ContractTarget): ContractApi {
       const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
       return read<T>(await send(method, path, { ...options, signal }));
     },
-    async watch<T>(path: string, query: Readonly<Record<string, string>> = {}) {
+    async watch<T>(path: string, query: Readonly<Record<string, string>> = {}, accept = 'application/json') {
       const abort = new AbortController();
-      const response = await send('GET', path, { query: { ...query, watch: 'true' }, signal: abort.signal });
+      const response = await send('GET', path, {
+        query: { ...query, watch: 'true' },
+        accept,
+        signal: abort.signal,
+      });
       return watchOf<T>(response, abort);
     },
     ...(target.compact ? { compact: target.compact } : {}),

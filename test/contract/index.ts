@@ -1,7 +1,12 @@
 import { createCases } from './cases/create.ts';
 import { patchCases, statusCases, transitionCases } from './cases/change.ts';
+import { deleteCases } from './cases/delete.ts';
 import { discoveryCases } from './cases/discovery.ts';
+import { listCases } from './cases/lists.ts';
+import { eventCases, leaseCases, nodeCases, sliceCases } from './cases/others.ts';
 import { refusalCases } from './cases/refusals.ts';
+import { tableCases } from './cases/tables.ts';
+import { watchCases } from './cases/watches.ts';
 import type { ContractCase } from './steps.ts';
 
 export { contractApi, type ContractApi, type ContractTarget } from './api.ts';
@@ -18,4 +23,12 @@ export const contractCases: readonly ContractCase[] = [
   ...patchCases,
   ...transitionCases,
   ...statusCases,
+  ...deleteCases,
+  ...listCases,
+  ...watchCases,
+  ...nodeCases,
+  ...sliceCases,
+  ...eventCases,
+  ...leaseCases,
+  ...tableCases,
 ];

@@ -3,6 +3,7 @@ import type { ContractApi, ContractEvent, ContractRequest, ContractResponse, Con
 import {
   aService,
   type KubeObject,
+  type List,
   pathOf,
   type Service,
   type ServiceSpec,
@@ -13,6 +14,8 @@ import {
 /** One behaviour of the API server. Independent of every other case: it makes what it needs under names of its own. */
 export interface ContractCase {
   readonly name: string;
+  /** The optional call of `ContractApi` that the case cannot do without; runners skip it on a server that lacks it. */
+  readonly needs?: 'compact';
   run(api: ContractApi): Promise<void>;
 }
 
@@ -157,20 +160,29 @@ export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
   }
 }
 
+/** What to watch. */
+export interface WatchTarget {
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly accept?: string;
+}
+
 /** Opens a watch, runs `work` with it and closes it. */
 export async function watching(
   api: ContractApi,
-  where: {
-    readonly path: string;
-    readonly query?: Readonly<Record<string, string>>;
-    readonly accept?: string;
-  },
+  target: WatchTarget,
   work: (watch: ContractWatch) => Promise<void>,
 ): Promise<void> {
-  const watch = await api.watch(where.path, where.query);
+  const watch = await within(api.watch(target.path, target.query, target.accept), 'the watch to open');
   try {
     await work(watch);
   } finally {
     watch.close();
   }
+}
+
+/** The resourceVersion of a list: where a watch that misses nothing starts. */
+export async function versionOf(api: ContractApi, collection: string): Promise<string> {
+  const { metadata } = await must<List<KubeObject>>(api, 'GET', collection);
+  return metadata.resourceVersion;
 }

@@ -243,7 +243,7 @@ function connect(running: Running, user: string): ContractApi {
     url: running.url,
     token: tokenOf(running, user),
     ca: readFileSync(caFileOf(running)),
-    compact: () => compact(running.etcdUrl),
+    compact: () => forgetHistory(running),
   });
 }
 
@@ -257,6 +257,13 @@ function tokenOf(running: Running, user: string): string {
 /** kube-apiserver signs its own certificate when it is given none; this file holds the chain. */
 function caFileOf(running: Running): string {
   return join(running.dir, 'certs', 'apiserver.crt');
+}
+
+/** etcd's compaction alone is not enough: kube-apiserver answers from its watch cache until it is started again. */
+async function forgetHistory(running: Running): Promise<void> {
+  await compact(running.etcdUrl);
+  await running.apiServer.kill();
+  await running.apiServer.start(() => apiServerIsReady(running));
 }
 
 /** Compacts etcd at its newest revision, through its JSON gateway (etcd.io: "gRPC gateway"). */
