@@ -52,13 +52,16 @@ export function assign(
   return answers;
 }
 
+/** What decides who is served first. */
+export type Age = Pick<AddressRequest, 'key' | 'uid' | 'createdAtMs'>;
+
 /** Whether one of the pools has the address. */
 export function inPools(ip: IpAddress, pools: readonly AddressPool[]): boolean {
   return pools.some((pool) => pool.ranges.some((range) => rangeHas(range, ip)));
 }
 
 /** The order in which claims are served: the older Service first. */
-export function compareClaims(a: AddressRequest, b: AddressRequest): number {
+export function compareClaims(a: Age, b: Age): number {
   return a.createdAtMs - b.createdAtMs || compareText(a.uid, b.uid) || compareText(a.key, b.key);
 }
 

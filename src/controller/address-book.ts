@@ -1,0 +1,143 @@
+import { familyOf, ipToNumber, parseIp, type IpAddress, type IpFamily } from '../model/address.ts';
+import type { Capabilities } from '../model/capabilities.ts';
+import type { AddressPool } from '../model/pool.ts';
+import { keyOf, statusAddresses, type Service, type ServiceKey } from '../model/service.ts';
+import { addressRequest, type AddressRequest } from '../plan/addresses.ts';
+import { hasFinalizer } from '../plan/lifecycle.ts';
+import { assign, compareClaims, inPools, type Assignment, type Claim, type Held } from '../plan/assign.ts';
+
+/**
+ * The addresses that one provider's Services hold. It lives on the leader, is filled from the Services' statuses
+ * before anything new is assigned, and reserves an address before anything is planned with it.
+ */
+export class AddressBook {
+  readonly #capabilities: Capabilities;
+  readonly #pools: () => readonly AddressPool[];
+  readonly #held: Record<IpFamily, Map<bigint, ServiceKey>> = { IPv4: new Map(), IPv6: new Map() };
+  readonly #reserved = new Map<
+    ServiceKey,
+    { readonly uid: string; readonly addresses: readonly IpAddress[] }
+  >();
+
+  #freed = false;
+
+  constructor(capabilities: Capabilities, pools: () => readonly AddressPool[]) {
+    this.#capabilities = capabilities;
+    this.#pools = pools;
+  }
+
+  /**
+   * Reads what Services hold by their status. Of two with one address the older keeps it. What a Service with our
+   * finalizer holds stays, also outside the pools; what somebody else wrote into another Service's status counts only
+   * where a pool has it.
+   */
+  load(services: Iterable<Service>): void {
+    const claims = [...services]
+      .map((service) => ({
+        key: keyOf(service),
+        uid: service.uid,
+        createdAtMs: service.createdAtMs,
+        addresses: statusAddresses(service, parseIp).filter(
+          (ip) => hasFinalizer(service) || inPools(ip, this.#pools()),
+        ),
+      }))
+      .toSorted(compareClaims);
+    for (const { key, uid, addresses } of claims) {
+      if (this.#reserved.has(key)) continue;
+      const own = addresses.filter((ip) => this.#owner(ip) === undefined);
+      if (own.length > 0) this.#reserve(key, uid, own);
+    }
+  }
+
+  /**
+   * The addresses of a Service. When it has none yet, all waiting Services are served in one go, so that the older
+   * one wins whatever the order of the queue.
+   */
+  assignment(service: Service, waiting: Iterable<Service>): Assignment {
+    const key = keyOf(service);
+    const claim = this.#claim(service);
+    const settled = this.#settled(claim);
+    if (settled !== undefined) return settled;
+    const others = this.#reserved.has(key)
+      ? []
+      : [...waiting].flatMap((other) => this.#waitingClaim(other, key));
+    const answers = assign([claim, ...others], this.#pools(), this.#held as Held);
+    for (const candidate of [claim, ...others]) {
+      const answer = answers.get(candidate.key);
+      if (answer !== undefined) this.#reserve(candidate.key, candidate.uid, answer.addresses);
+    }
+    return answers.get(key) ?? { addresses: [] };
+  }
+
+  /** Whether addresses became free since this was last asked, so that Services that wait for one can be tried again. */
+  takeFreed(): boolean {
+    const freed = this.#freed;
+    this.#freed = false;
+    return freed;
+  }
+
+  /** Addresses of a Service that are in no pool any more: they stay, with a warning. */
+  outsidePools(key: ServiceKey): readonly IpAddress[] {
+    const pools = this.#pools();
+    return (this.#reserved.get(key)?.addresses ?? []).filter((ip) => !inPools(ip, pools));
+  }
+
+  /** Frees what a Service held; says whether that was anything. Another UID's reservation is left alone. */
+  release(key: ServiceKey, uid?: string): boolean {
+    const reserved = this.#reserved.get(key);
+    if (reserved === undefined || (uid !== undefined && reserved.uid !== uid)) return false;
+    this.#free(key, reserved.addresses);
+    this.#reserved.delete(key);
+    return reserved.addresses.length > 0;
+  }
+
+  /** The answer without asking `assign`, when the Service has all it asks for. */
+  #settled(claim: Claim): Assignment | undefined {
+    const { current } = claim;
+    const complete = claim.families.every((family) => current.some((ip) => familyOf(ip) === family));
+    const asked = claim.requested.every((ip) => current.includes(ip));
+    return complete && asked && current.length === claim.families.length ? { addresses: current } : undefined;
+  }
+
+  #claim(service: Service): Claim {
+    const request: AddressRequest = addressRequest(service, this.#capabilities);
+    const reserved = this.#reserved.get(request.key);
+    return { ...request, current: reserved?.uid === service.uid ? reserved.addresses : [] };
+  }
+
+  #waitingClaim(service: Service, except: ServiceKey): readonly Claim[] {
+    const key = keyOf(service);
+    if (key === except || this.#reserved.has(key)) return [];
+    try {
+      return [this.#claim(service)];
+    } catch {
+      // A Service whose request is wrong is told so in its own pass; it does not stand in the way of the others.
+      return [];
+    }
+  }
+
+  #reserve(key: ServiceKey, uid: string, addresses: readonly IpAddress[]): void {
+    const before = this.#reserved.get(key);
+    if (before !== undefined) {
+      this.#free(key, before.addresses);
+      this.#freed ||= before.addresses.some((ip) => !addresses.includes(ip));
+    }
+    if (addresses.length === 0) {
+      this.#reserved.delete(key);
+      return;
+    }
+    this.#reserved.set(key, { uid, addresses });
+    for (const ip of addresses) this.#held[familyOf(ip)].set(ipToNumber(ip), key);
+  }
+
+  #free(key: ServiceKey, addresses: readonly IpAddress[]): void {
+    for (const ip of addresses) {
+      const held = this.#held[familyOf(ip)];
+      if (held.get(ipToNumber(ip)) === key) held.delete(ipToNumber(ip));
+    }
+  }
+
+  #owner(ip: IpAddress): ServiceKey | undefined {
+    return this.#held[familyOf(ip)].get(ipToNumber(ip));
+  }
+}

@@ -1,0 +1,309 @@
+import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
+import type { Node } from '../model/node.ts';
+import { serviceFingerprint } from '../plan/change.ts';
+import { needsCleanup } from '../plan/lifecycle.ts';
+import type { Registry } from '../provider/registry.ts';
+import type { Clock, Log } from '../provider/spi.ts';
+import { backoffMs } from './backoff.ts';
+import type { StepObserver } from './converge.ts';
+import { Inspector } from './inspect.ts';
+import type { ControllerMetrics } from './metrics.ts';
+import { NodeSync } from './node-sync.ts';
+import { NodeWatch } from './node-watch.ts';
+import { ServicePass } from './pass.ts';
+import type { CacheEvent, Cluster } from './ports.ts';
+import { KeyedQueue, type Outcome } from './queue.ts';
+import { Reporter } from './report.ts';
+import { ProviderRuntime } from './runtime.ts';
+import { removeShared, sharedName } from './shared.ts';
+import { Sweep, type SweepReport } from './sweep.ts';
+
+/** What a person may set. Durations are milliseconds. */
+export interface ControllerSettings {
+  readonly concurrentSyncs: number;
+  readonly sweepIntervalMs: number;
+  /** What happens to what somebody changed by hand. */
+  readonly drift: 'enforce' | 'observe';
+  readonly deleteOrphans: boolean;
+  readonly allocateNodePorts: boolean;
+}
+
+/** What a controller is made of. */
+export interface ControllerOptions {
+  readonly cluster: Cluster;
+  readonly registry: Registry;
+  readonly settings: ControllerSettings;
+  readonly clock: Clock;
+  /** From 0 (inclusive) to 1. */
+  readonly random: () => number;
+  readonly log: Log;
+  readonly metrics: ControllerMetrics;
+  /** Whether this process may act at this very moment; asked before each step. Always, unless given. */
+  readonly holds?: () => boolean;
+}
+
+/** Deletions go before everything else. */
+const DELETION_PRIORITY = 10;
+
+/**
+ * The one acting instance: keeps load balancers as the Services ask.
+ *
+ * Flow: `start` observes every provider, reads the addresses in use, and puts every Service into the queue; from then
+ * on changes of Services and Nodes do. The sweep reads everything again on a jittered schedule.
+ * Guarantees: nothing is planned for a provider before it has been observed; no step is begun once the signal given
+ * to `start` is aborted. Assumption: one instance acts at a time (the Lease sees to that); steps are safe to repeat
+ * where that fails.
+ */
+export class Controller {
+  readonly runtimes: readonly ProviderRuntime[];
+  readonly inspect: Inspector;
+  readonly #options: ControllerOptions;
+  readonly #nodes: NodeWatch;
+  readonly #nodeSync: NodeSync;
+  readonly #queue: KeyedQueue;
+  readonly #reporter: Reporter;
+  readonly #pass: ServicePass;
+  readonly #sweep: Sweep;
+  readonly #observer: StepObserver;
+  #signal: AbortSignal = AbortSignal.abort(new Error('the controller was not started'));
+  #cancelSweep: (() => void) | undefined;
+  #firstSweep: readonly SweepReport[] = [];
+
+  constructor(options: ControllerOptions) {
+    const { cluster, registry, settings, clock, log, metrics } = options;
+    this.#options = options;
+    this.runtimes = registry.providers.map((provider) => new ProviderRuntime(provider));
+    this.#observer = { log, steps: metrics.steps, holds: options.holds ?? (() => true) };
+    this.#nodeSync = new NodeSync(clock, metrics);
+    this.#nodes = new NodeWatch(cluster.nodes, clock, (since) => this.#nodesChanged(since));
+    this.#queue = new KeyedQueue({
+      concurrency: settings.concurrentSyncs,
+      clock,
+      random: options.random,
+      work: (key) => this.#work(key),
+      observer: metrics.queueObserver((key, error) => this.#failed(key, error)),
+    });
+    this.#reporter = new Reporter({ cluster, log, conditions: metrics.conditions, syncs: metrics.syncs });
+    const serving = (service: Service): ProviderRuntime | undefined => this.serving(service);
+    const targets = (): NodeWatch['targets'] => this.#nodes.targets;
+    this.#pass = new ServicePass({
+      cluster,
+      runtimes: this.runtimes,
+      serving,
+      targets,
+      allocateNodePorts: settings.allocateNodePorts,
+      reporter: this.#reporter,
+      observer: this.#observer,
+      wake: (keys) => this.#wake(keys),
+    });
+    this.inspect = new Inspector({
+      cluster,
+      runtimes: this.runtimes,
+      serving,
+      targets,
+      reporter: this.#reporter,
+    });
+    this.#sweep = new Sweep({
+      clock,
+      log,
+      quorum: cluster.quorum,
+      service: (key) => cluster.services.get(key),
+      served: (runtime) => this.#served(runtime).map(keyOf),
+      drift: (key, runtime) => this.#driftOf(key, runtime),
+      drifts: metrics.drifts,
+      orphans: metrics.orphans,
+    });
+  }
+
+  /** The runtime whose provider serves the Service's class, if any. */
+  serving(service: Service): ProviderRuntime | undefined {
+    const provider = this.#options.registry.serving(service);
+    return this.runtimes.find((runtime) => runtime.provider === provider);
+  }
+
+  /** Whether nothing waits and nothing is worked on. Keys in back-off do not count. */
+  get idle(): boolean {
+    return this.#queue.idle && !this.#nodes.pending;
+  }
+
+  /** What the latest sweep found. */
+  get lastSweep(): readonly SweepReport[] {
+    return this.#firstSweep;
+  }
+
+  /**
+   * Begins to act. The caches must be synced. Returns when every provider that could be observed at once is being
+   * served; one that cannot be read is tried again by itself and keeps only its own Services waiting.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    this.#nodes.refresh();
+    await Promise.all(this.runtimes.map((runtime) => this.#begin(runtime, 0)));
+    this.#scheduleSweep();
+  }
+
+  /** Finishes the passes that are under way and takes no more. */
+  async stop(): Promise<void> {
+    this.#cancelSweep?.();
+    this.#nodes.close();
+    await this.#queue.close();
+  }
+
+  /** Takes a change of a Service in. */
+  serviceChanged(event: CacheEvent<Service>): void {
+    const { type, object, old, via, key } = event;
+    if (via === 'put') return;
+    if (type === 'deleted') {
+      if (this.runtimes.some((runtime) => runtime.has(key)) || this.#reporter.lastPass(key) !== undefined)
+        this.#queue.add(key);
+      return;
+    }
+    const runtime = this.serving(object) ?? (needsCleanup(object) ? this.runtimes[0] : undefined);
+    if (runtime === undefined && this.#reporter.lastPass(key) === undefined) return;
+    const context = runtime?.changeContext ?? { settings: new Set<string>(), sharing: false };
+    if (old !== undefined && serviceFingerprint(old, context) === serviceFingerprint(object, context)) return;
+    if (object.type !== 'LoadBalancer' && !needsCleanup(object) && this.#reporter.lastPass(key) === undefined)
+      return;
+    if (old !== undefined) this.#reporter.edited(key);
+    this.#queue.forgive(key);
+    this.#queue.add(key, needsCleanup(object) ? DELETION_PRIORITY : 0);
+  }
+
+  /** Takes a change of a Node in. */
+  nodeChanged(event: CacheEvent<Node>): void {
+    this.#nodes.changed(event);
+  }
+
+  /** Plans keys of a provider again, because it asked for it. */
+  enqueue(provider: string, keys: readonly ServiceKey[] | undefined, because: string): void {
+    this.#options.log.debug({ provider, keys: keys?.length ?? 'all', because }, 'enqueued by the provider');
+    const runtime = this.runtimes.find(({ provider: { name } }) => name === provider);
+    if (runtime?.ready === true) this.#wake(keys ?? this.#served(runtime).map(keyOf));
+  }
+
+  /** Reads everything anew now; the schedule goes on as it was. */
+  async sweep(signal: AbortSignal): Promise<readonly SweepReport[]> {
+    const { settings, log } = this.#options;
+    const ready = this.runtimes.filter((runtime) => runtime.ready);
+    const reports = await Promise.all(ready.map((runtime) => this.#sweep.run(runtime, signal)));
+    this.#firstSweep = reports;
+    for (const { drifted, orphans, provider } of reports) {
+      if (settings.drift === 'enforce') this.#wake(drifted.map(({ key }) => key));
+      for (const orphan of settings.deleteOrphans ? orphans : []) {
+        if (!orphan.ripe) continue;
+        log.warn({ provider, key: orphan.key, uid: orphan.uid }, 'deleting an orphan');
+        this.#pass.condemn(orphan.key, orphan.uid);
+        this.#queue.add(orphan.key, DELETION_PRIORITY);
+      }
+    }
+    return reports;
+  }
+
+  /**
+   * Looks without acting: observes every provider and reads the addresses in use, so that `inspect` can answer.
+   *
+   * @throws BerthError when a provider cannot be observed.
+   */
+  async look(signal: AbortSignal): Promise<void> {
+    this.#nodes.refresh();
+    await Promise.all(this.runtimes.map((runtime) => this.#observe(runtime, signal)));
+  }
+
+  async #observe(runtime: ProviderRuntime, signal: AbortSignal): Promise<void> {
+    await runtime.observeAll(signal);
+    runtime.book?.load(this.#served(runtime));
+    runtime.ready = true;
+  }
+
+  async #begin(runtime: ProviderRuntime, failures: number): Promise<void> {
+    const { clock, log, random } = this.#options;
+    const { name } = runtime.provider;
+    try {
+      await this.#observe(runtime, this.#signal);
+    } catch (error) {
+      if (this.#signal.aborted) return;
+      const ms = backoffMs(failures + 1, random);
+      log.error(
+        { provider: name, error: String(error), retryInMs: ms },
+        'the provider cannot be observed; its Services wait',
+      );
+      clock.after(ms, () => void this.#begin(runtime, failures + 1));
+      return;
+    }
+    for (const service of this.#options.cluster.services.list()) {
+      const cleanup = needsCleanup(service);
+      if (cleanup || this.serving(service) === runtime)
+        this.#queue.add(keyOf(service), cleanup ? DELETION_PRIORITY : 0);
+    }
+  }
+
+  async #work(key: string): Promise<Outcome> {
+    const shared = sharedName(key);
+    if (shared !== undefined) return await this.#workShared(shared);
+    if (key.split('/').length !== 2)
+      throw new TypeError(`queue key ${JSON.stringify(key)} is not NAMESPACE/NAME`);
+    const outcome = await this.#pass.run(key, this.#signal);
+    this.#nodeSync.done(key, outcome.requeue === 'forget');
+    return outcome;
+  }
+
+  async #workShared(name: string): Promise<Outcome> {
+    const runtime = this.runtimes.find(({ provider }) => provider.name === name);
+    const wanted = runtime === undefined || this.#served(runtime).some(({ type }) => type === 'LoadBalancer');
+    if (wanted) return { requeue: 'forget' };
+    return await removeShared(runtime, {
+      targets: this.#nodes.targets,
+      observer: this.#observer,
+      signal: this.#signal,
+    });
+  }
+
+  /** A pass that threw although every error has its reaction: the API server could not be told. */
+  #failed(key: string, error: unknown): void {
+    if (this.#signal.aborted) return;
+    this.#options.metrics.syncs.record({ outcome: 'error' }, 1);
+    this.#options.log.warn(
+      { key, error: error instanceof Error ? error.message : String(error) },
+      'pass failed',
+    );
+  }
+
+  #nodesChanged(sinceMs: number): void {
+    const keys = this.runtimes
+      .filter(({ ready, provider }) => ready && provider.capabilities.targets === 'nodePort')
+      .flatMap((runtime) => this.#served(runtime).map(keyOf));
+    this.#options.log.info(
+      { nodes: this.#nodes.targets.length, services: keys.length },
+      'the eligible nodes have changed',
+    );
+    this.#nodeSync.begin(keys, sinceMs);
+    this.#wake(keys);
+  }
+
+  #driftOf(key: ServiceKey, runtime: ProviderRuntime): ReturnType<Inspector['stepsOf']> {
+    const settled = this.#reporter.lastPass(key)?.clean === true && !this.#queue.busy(key);
+    return settled ? this.inspect.stepsOf(key, runtime) : [];
+  }
+
+  /** Services that the provider serves and may hold something for. */
+  #served(runtime: ProviderRuntime): readonly Service[] {
+    return this.#options.cluster.services
+      .list()
+      .filter((service) => service.type === 'LoadBalancer' && this.serving(service) === runtime);
+  }
+
+  #wake(keys: Iterable<string>): void {
+    for (const key of keys) this.#queue.add(key);
+  }
+
+  #scheduleSweep(): void {
+    const { clock, random, settings } = this.#options;
+    const ms = settings.sweepIntervalMs * (0.9 + 0.2 * random());
+    this.#cancelSweep = clock.after(ms, () => {
+      if (this.#signal.aborted) return;
+      void this.sweep(this.#signal)
+        .catch(() => undefined)
+        .then(() => this.#scheduleSweep());
+    });
+  }
+}

@@ -1,0 +1,82 @@
+import type { BerthError } from '../model/errors.ts';
+import { InvalidSpec } from '../model/errors.ts';
+import type { Target } from '../model/load-balancer.ts';
+import { note, type Note } from '../model/reasons.ts';
+import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
+import { desired, type Desired } from '../plan/desired.ts';
+import type { Step } from '../plan/step.ts';
+import type { ProviderRuntime } from './runtime.ts';
+
+/** What a decision is made from, apart from the Service and its provider. */
+export interface Surroundings {
+  /** Eligible nodes, sorted by name. */
+  readonly targets: readonly Target[];
+  /** Services that may want an address of the same provider. */
+  readonly waiting: Iterable<Service>;
+}
+
+/** What one Service gets, before anything is done: the same value for `berth plan` and for the pass. */
+export interface Decision extends Desired {
+  /** What keeps the Service from being as it asks, though it is served meanwhile. */
+  readonly problem: BerthError | undefined;
+}
+
+/**
+ * Decides what a Service gets: its addresses and its desired load balancer.
+ *
+ * @throws BerthError when the Service gets nothing; `problem` carries what does not stop it from being served.
+ */
+export function decide(service: Service, runtime: ProviderRuntime, surroundings: Surroundings): Decision {
+  const { book } = runtime;
+  if (book === undefined) {
+    return {
+      ...desired(service, { traits: runtime.traits, targets: surroundings.targets, assigned: undefined }),
+      problem: undefined,
+    };
+  }
+  // The Service itself is looked at first, so that a bad annotation is named before an address is reserved for it.
+  desired(service, { traits: runtime.traits, targets: [], assigned: [] });
+  const assignment = book.assignment(service, surroundings.waiting);
+  const problem =
+    assignment.problem === undefined
+      ? undefined
+      : new InvalidSpec(assignment.problem.code, assignment.problem);
+  if (problem !== undefined && assignment.addresses.length === 0) throw problem;
+  const result = desired(service, {
+    traits: runtime.traits,
+    targets: surroundings.targets,
+    assigned: assignment.addresses,
+  });
+  return { ...result, notes: [...result.notes, ...poolNotes(keyOf(service), runtime)], problem };
+}
+
+/**
+ * The steps that the next pass over the key takes, in order: first what another Service of the same name left behind,
+ * then what the desired state needs. `wanted: undefined` plans the removal.
+ */
+export function plannedSteps(
+  key: ServiceKey,
+  wanted: Desired['loadBalancer'] | undefined,
+  runtime: ProviderRuntime,
+): readonly Step[] {
+  const { provider, state } = runtime;
+  const observed = state.view.loadBalancers.get(key);
+  const replaced = wanted !== undefined && observed !== undefined && observed.uid !== wanted.uid;
+  if (!replaced) return provider.plan({ scope: 'loadBalancer', key, desired: wanted }, state.view);
+  const without = new Map(state.view.loadBalancers);
+  without.delete(key);
+  return [
+    ...provider.plan({ scope: 'loadBalancer', key, desired: undefined }, state.view),
+    ...provider.plan(
+      { scope: 'loadBalancer', key, desired: wanted },
+      { ...state.view, loadBalancers: without },
+    ),
+  ];
+}
+
+function poolNotes(key: ServiceKey, runtime: ProviderRuntime): readonly Note[] {
+  const outside = runtime.book?.outsidePools(key) ?? [];
+  return outside.map((ip) =>
+    note('AddressOutsidePool', ip, `${ip} is in use and stays, but no pool has it any more`),
+  );
+}

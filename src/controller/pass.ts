@@ -1,0 +1,259 @@
+import { asBerthError, type BerthError } from '../model/errors.ts';
+import type { Target } from '../model/load-balancer.ts';
+import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
+import { portsWithoutNodePort } from '../plan/desired.ts';
+import { hasFinalizer, lifecycleOf } from '../plan/lifecycle.ts';
+import type { PlanRequest } from '../provider/spi.ts';
+import { converge, type StepObserver } from './converge.ts';
+import { decide, type Decision } from './decide.ts';
+import type { Cluster } from './ports.ts';
+import type { Outcome } from './queue.ts';
+import type { Reporter } from './report.ts';
+import type { ProviderRuntime } from './runtime.ts';
+import { ensureShared, sharedKey } from './shared.ts';
+
+/** How often Berth turns node port allocation on against somebody who turns it off again. */
+const MAX_NODE_PORT_PATCHES = 2;
+
+/** When to look again while a provider has not been observed yet, in milliseconds. */
+const UNOBSERVED_MS = 1_000;
+
+/** Reasons that end when an address becomes free or a pool changes. */
+const ADDRESS_REASONS = new Set(['AddressInUse', 'AddressOutsidePool', 'NoPool', 'PoolExhausted']);
+
+/** What a pass works with. */
+export interface PassOptions {
+  readonly cluster: Cluster;
+  readonly runtimes: readonly ProviderRuntime[];
+  /** The runtime whose provider serves the Service, if any. */
+  readonly serving: (service: Service) => ProviderRuntime | undefined;
+  /** Eligible nodes, sorted by name. */
+  readonly targets: () => readonly Target[];
+  /** Whether Berth may turn node port allocation on. */
+  readonly allocateNodePorts: boolean;
+  readonly reporter: Reporter;
+  readonly observer: StepObserver;
+  /** Plans these keys again at once. */
+  readonly wake: (keys: Iterable<string>) => void;
+}
+
+/**
+ * One pass over one Service: look, decide, act, report.
+ *
+ * Flow: (1) what another Service of the same name left behind goes first; (2) node ports are ensured; (3) addresses
+ * and the desired state are decided; (4) the finalizer is set before anything is made; (5) steps are planned and
+ * carried out until nothing differs; (6) ingress and condition are written, in one patch, only when they differ.
+ * A Service that is deleted or no longer wants a load balancer is planned from what is observed to nothing, and keeps
+ * its finalizer until nothing is left.
+ *
+ * Guarantees: no write and no provider call when nothing differs; every error ends in its reaction (`REACTIONS`).
+ * Assumption: one pass at a time for one key (the queue sees to that).
+ */
+export class ServicePass {
+  readonly #options: PassOptions;
+  readonly #nodePortPatches = new Map<string, number>();
+
+  /** Orphans that may be deleted: UID by key. */
+  readonly #condemned = new Map<ServiceKey, string>();
+
+  constructor(options: PassOptions) {
+    this.#options = options;
+  }
+
+  /** Lets the next pass over the key delete what is observed there for this UID, though no Service asks for it. */
+  condemn(key: ServiceKey, uid: string): void {
+    this.#condemned.set(key, uid);
+  }
+
+  /** Works on one key. A pass whose `signal` is aborted stops without a report. */
+  async run(key: ServiceKey, signal: AbortSignal): Promise<Outcome> {
+    const { cluster, serving, reporter } = this.#options;
+    const service = cluster.services.get(key);
+    if (service === undefined) return await this.#vanished(key, signal);
+    const runtime = serving(service);
+    const lifecycle = lifecycleOf(service, runtime !== undefined);
+    // Who made a load balancer is seen by looking, so a deletion waits until every provider has been observed.
+    const needed = lifecycle === 'cleanup' ? this.#options.runtimes : runtime === undefined ? [] : [runtime];
+    if (needed.some(({ ready }) => !ready)) return { requeue: 'after', ms: UNOBSERVED_MS };
+    if (lifecycle === 'paused') {
+      reporter.paused(service);
+      return { requeue: 'forget' };
+    }
+    if (lifecycle === 'ignore') {
+      reporter.forget(key);
+      return { requeue: 'forget' };
+    }
+    try {
+      for (const doubted of needed) {
+        if (doubted.doubtful.delete(key)) await observeAgain(doubted, key, signal);
+      }
+      if (lifecycle === 'cleanup' || runtime === undefined) return await this.#cleanup(service, signal);
+      return await this.#ensure(service, runtime, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const error = asBerthError(thrown);
+      if (runtime !== undefined && ADDRESS_REASONS.has(error.code)) runtime.waiting.add(key);
+      // The newest object: the pass itself may have written to the one it began with.
+      const current = cluster.services.get(key);
+      if (current === undefined || isGone(error)) return { requeue: 'forget' };
+      return await reporter.failed(current, { error, runtime }, signal);
+    }
+  }
+
+  /** The deletion half: from what is observed to nothing, then the traces in the object, then the finalizer. */
+  async #cleanup(service: Service, signal: AbortSignal): Promise<Outcome> {
+    const { cluster, runtimes, reporter } = this.#options;
+    const key = keyOf(service);
+    const owners = runtimes.filter((runtime) => runtime.has(key));
+    if (owners.length > 0) {
+      reporter.event(service, 'Normal', {
+        reason: 'DeletingLoadBalancer',
+        message: 'Deleting load balancer',
+      });
+    }
+    for (const runtime of owners) await this.#remove(runtime, key, signal);
+    for (const runtime of runtimes) this.#release(runtime, key, service.uid);
+    const { writes } = cluster;
+    const emptied = service.deleting
+      ? service
+      : await writes.patchStatus(service, { ingress: [], condition: null }, signal);
+    await writes.removeFinalizer(emptied, signal);
+    if (owners.length > 0) {
+      reporter.event(service, 'Normal', { reason: 'DeletedLoadBalancer', message: 'Deleted load balancer' });
+    }
+    reporter.forget(key);
+    this.#nodePortPatches.delete(service.uid);
+    this.#options.wake(owners.map(sharedKey));
+    return { requeue: 'forget' };
+  }
+
+  /** The other half: makes the load balancer what the Service asks for, and says so. */
+  async #ensure(seen: Service, runtime: ProviderRuntime, signal: AbortSignal): Promise<Outcome> {
+    const { observer, targets, reporter } = this.#options;
+    const key = keyOf(seen);
+    const observed = runtime.state.view.loadBalancers.get(key);
+    if (observed !== undefined && observed.uid !== seen.uid) {
+      await this.#remove(runtime, key, signal);
+      this.#release(runtime, key, observed.uid);
+    }
+    const ported = await this.#ensureNodePorts(seen, runtime, signal);
+    const decision = this.#decide(ported, runtime);
+    const request = { scope: 'loadBalancer', key, desired: decision.loadBalancer } as const;
+    if (runtime.provider.plan(request, runtime.state.view).length === 0) {
+      return await reporter.served(ported, { runtime, decision, error: decision.problem }, signal);
+    }
+    const service = await this.#ensureFinalizer(ported, signal);
+    await ensureShared(runtime, { targets: targets(), observer, signal });
+    const error = await this.#act(runtime, request, signal);
+    return await reporter.served(service, { runtime, decision, error: error ?? decision.problem }, signal);
+  }
+
+  #decide(service: Service, runtime: ProviderRuntime): Decision {
+    const { cluster, serving, targets } = this.#options;
+    const waiting = Iterator.from(cluster.services.list()).filter(
+      (other) => serving(other) === runtime && wanted(other),
+    );
+    try {
+      const decision = decide(service, runtime, { targets: targets(), waiting });
+      if (decision.problem === undefined) runtime.waiting.delete(keyOf(service));
+      else runtime.waiting.add(keyOf(service));
+      return decision;
+    } finally {
+      if (runtime.book?.takeFreed() === true) this.#options.wake(runtime.waiting);
+    }
+  }
+
+  /** Carries out what a load balancer needs; gives back the error instead of throwing it, for there is a status to write. */
+  async #act(
+    runtime: ProviderRuntime,
+    request: PlanRequest,
+    signal: AbortSignal,
+  ): Promise<BerthError | undefined> {
+    try {
+      await this.#converge(runtime, request, signal);
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      return asBerthError(error);
+    }
+  }
+
+  async #remove(runtime: ProviderRuntime, key: ServiceKey, signal: AbortSignal): Promise<void> {
+    await this.#converge(runtime, { scope: 'loadBalancer', key, desired: undefined }, signal);
+  }
+
+  /** Plans and acts; on a `Conflict` the key is observed again and the work is done once more. */
+  async #converge(runtime: ProviderRuntime, request: PlanRequest, signal: AbortSignal): Promise<void> {
+    const { observer } = this.#options;
+    try {
+      await converge(runtime, request, { observer, signal });
+    } catch (error) {
+      const { kind } = asBerthError(error);
+      if (signal.aborted || request.scope === 'shared') throw error;
+      if (kind === 'Transient') runtime.doubtful.add(request.key);
+      if (kind !== 'Conflict') throw error;
+      await runtime.observeKey(request.key, signal);
+      await converge(runtime, request, { observer, signal });
+    }
+  }
+
+  async #ensureNodePorts(service: Service, runtime: ProviderRuntime, signal: AbortSignal): Promise<Service> {
+    const missing = portsWithoutNodePort(service, runtime.provider.capabilities);
+    const patched = this.#nodePortPatches.get(service.uid) ?? 0;
+    const may = this.#options.allocateNodePorts && patched < MAX_NODE_PORT_PATCHES;
+    if (missing.length === 0 || service.allocateLoadBalancerNodePorts || !may) return service;
+    this.#nodePortPatches.set(service.uid, patched + 1);
+    const allocated = await this.#options.cluster.writes.allocateNodePorts(service, signal);
+    const message = `Set spec.allocateLoadBalancerNodePorts to true: ${missing.join(', ')} had no node port`;
+    this.#options.reporter.event(service, 'Normal', { reason: 'NodePortsAllocated', message });
+    return allocated;
+  }
+
+  async #ensureFinalizer(service: Service, signal: AbortSignal): Promise<Service> {
+    if (hasFinalizer(service)) return service;
+    const { cluster, reporter } = this.#options;
+    reporter.event(service, 'Normal', { reason: 'EnsuringLoadBalancer', message: 'Ensuring load balancer' });
+    return await cluster.writes.addFinalizer(service, signal);
+  }
+
+  /**
+   * The Service is gone and was not cleaned up by us: it had no finalizer, or somebody took it away. What is still
+   * observed under its key is an orphan, reported by the sweep, and its address stays reserved while it exists.
+   */
+  async #vanished(key: ServiceKey, signal: AbortSignal): Promise<Outcome> {
+    const condemned = this.#condemned.get(key);
+    for (const runtime of this.#options.runtimes) {
+      if (condemned !== undefined && runtime.state.view.loadBalancers.get(key)?.uid === condemned) {
+        await this.#remove(runtime, key, signal);
+      }
+      if (!runtime.has(key)) this.#release(runtime, key);
+    }
+    this.#condemned.delete(key);
+    this.#options.reporter.forget(key);
+    return { requeue: 'forget' };
+  }
+
+  #release(runtime: ProviderRuntime, key: ServiceKey, uid?: string): void {
+    runtime.waiting.delete(key);
+    if (runtime.book?.release(key, uid) === true) this.#options.wake(runtime.waiting);
+  }
+}
+
+/** Reads a key anew; it stays doubtful when that fails. */
+async function observeAgain(runtime: ProviderRuntime, key: ServiceKey, signal: AbortSignal): Promise<void> {
+  try {
+    await runtime.observeKey(key, signal);
+  } catch (error) {
+    runtime.doubtful.add(key);
+    throw error;
+  }
+}
+
+function wanted(service: Service): boolean {
+  return service.type === 'LoadBalancer' && !service.deleting;
+}
+
+/** Whether the API server says that the object does not exist any more. */
+function isGone(error: BerthError): boolean {
+  return error.code === 'ApiNotFound';
+}
