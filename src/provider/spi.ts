@@ -35,8 +35,9 @@ export interface Observed<L extends ObservedLoadBalancer = ObservedLoadBalancer,
  * `undefined`.
  */
 export interface Change<L, S = unknown> {
-  readonly loadBalancer?: (now: L | undefined) => L | undefined;
-  readonly shared?: (now: S) => S;
+  // Methods, because their parameters are compared both ways: a provider with types of its own stays a `Provider`.
+  loadBalancer?(now: L | undefined): L | undefined;
+  shared?(now: S): S;
 }
 
 /** What a plan is asked for. `desired: undefined` means: nothing is wanted, remove what is there. */
