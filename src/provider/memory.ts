@@ -13,7 +13,7 @@ import { REASONS } from '../model/reasons.ts';
 import type { ServiceKey } from '../model/service.ts';
 import type { SettingsOf, SettingsTable } from '../model/settings.ts';
 import { portText } from '../plan/desired.ts';
-import { ordered, type Json, type Step, type StepVerb } from '../plan/step.ts';
+import { compareText, ordered, type Json, type Step, type StepVerb } from '../plan/step.ts';
 import {
   MemoryCloud,
   withoutListener,
@@ -135,7 +135,7 @@ function differences(desired: Balancer, have: MemoryLoadBalancer | undefined): r
             }),
           ],
     ),
-    ...targetSteps(scope, have?.targets ?? [], { after: desired.targets.map(targetOf), stage: 1 }),
+    ...targetSteps(scope, have?.targets ?? [], { after: targetsOf(desired), stage: 1 }),
   ];
 }
 
@@ -287,8 +287,11 @@ function listenerOf({ protocol, port, nodePort }: MemoryListener): MemoryListene
   return { protocol, port, nodePort };
 }
 
-function targetOf({ node, providerID, addresses }: MemoryTarget): MemoryTarget {
-  return { node, providerID, addresses };
+/** Sorted, so that the order in which nodes are listed is no difference. */
+function targetsOf({ targets }: Balancer): readonly MemoryTarget[] {
+  return targets
+    .map(({ node, providerID, addresses }) => ({ node, providerID, addresses }))
+    .toSorted((a, b) => compareText(a.node, b.node));
 }
 
 /** Equality of plain values whose keys were written in the same order, as those of this provider are. */
