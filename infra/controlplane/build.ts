@@ -117,8 +117,7 @@ async function fromAnyCachedBuild(wanted: {
   }
   return {
     available: false,
-    reason:
-      'there is no Go on the PATH to build the Kubernetes control plane with, and no earlier build in the cache',
+    reason: `${wanted.why} to build the Kubernetes control plane with, and there is no earlier build in the cache`,
     remedy,
   };
 }
