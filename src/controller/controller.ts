@@ -1,6 +1,6 @@
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import type { Node } from '../model/node.ts';
-import { serviceFingerprint } from '../plan/change.ts';
+import { serviceFingerprint, traceText, tracesOf, type ChangeContext } from '../plan/change.ts';
 import { needsCleanup } from '../plan/lifecycle.ts';
 import type { Registry } from '../provider/registry.ts';
 import type { Clock, Log } from '../provider/spi.ts';
@@ -41,6 +41,9 @@ export interface ControllerOptions {
   /** Whether this process may act at this very moment; asked before each step. Always, unless given. */
   readonly holds?: () => boolean;
 }
+
+/** For Services that no provider serves: their annotations do not matter. */
+const NO_CONTEXT: ChangeContext = { settings: new Set(), sharing: false };
 
 /** Deletions go before everything else. */
 const DELETION_PRIORITY = 10;
@@ -158,13 +161,14 @@ export class Controller {
         this.#queue.add(key);
       return;
     }
-    const runtime = this.serving(object) ?? (needsCleanup(object) ? this.runtimes[0] : undefined);
-    if (runtime === undefined && this.#reporter.lastPass(key) === undefined) return;
-    const context = runtime?.changeContext ?? { settings: new Set<string>(), sharing: false };
-    if (old !== undefined && serviceFingerprint(old, context) === serviceFingerprint(object, context)) return;
-    if (object.type !== 'LoadBalancer' && !needsCleanup(object) && this.#reporter.lastPass(key) === undefined)
-      return;
-    if (old !== undefined) this.#reporter.edited(key);
+    const known = this.#reporter.lastPass(key) !== undefined;
+    const wants =
+      needsCleanup(object) || (object.type === 'LoadBalancer' && this.serving(object) !== undefined);
+    if (!wants && !known) return;
+    if (old !== undefined) {
+      if (!this.#matters(key, old, object)) return;
+      this.#reporter.edited(key);
+    }
     this.#queue.forgive(key);
     this.#queue.add(key, needsCleanup(object) ? DELETION_PRIORITY : 0);
   }
@@ -278,6 +282,13 @@ export class Controller {
     );
     this.#nodeSync.begin(keys, sinceMs);
     this.#wake(keys);
+  }
+
+  /** Whether a change of a Service is worth a pass: somebody asks for something else, or touched what Berth wrote. */
+  #matters(key: ServiceKey, old: Service, object: Service): boolean {
+    const context = this.serving(object)?.changeContext ?? NO_CONTEXT;
+    if (serviceFingerprint(old, context) !== serviceFingerprint(object, context)) return true;
+    return traceText(tracesOf(old)) !== traceText(tracesOf(object)) && !this.#reporter.wrote(key, object);
   }
 
   #driftOf(key: ServiceKey, runtime: ProviderRuntime): ReturnType<Inspector['stepsOf']> {

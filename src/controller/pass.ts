@@ -1,6 +1,7 @@
 import { asBerthError, type BerthError } from '../model/errors.ts';
 import type { Target } from '../model/load-balancer.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
+import { tracesOf } from '../plan/change.ts';
 import { portsWithoutNodePort } from '../plan/desired.ts';
 import { hasFinalizer, lifecycleOf } from '../plan/lifecycle.ts';
 import type { PlanRequest } from '../provider/spi.ts';
@@ -213,6 +214,7 @@ export class ServicePass {
     if (hasFinalizer(service)) return service;
     const { cluster, reporter } = this.#options;
     reporter.event(service, 'Normal', { reason: 'EnsuringLoadBalancer', message: 'Ensuring load balancer' });
+    reporter.writing(keyOf(service), { ...tracesOf(service), finalizer: true });
     return await cluster.writes.addFinalizer(service, signal);
   }
 

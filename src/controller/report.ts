@@ -2,6 +2,7 @@ import { parseIp } from '../model/address.ts';
 import { type BerthError } from '../model/errors.ts';
 import { REASONS, type Note } from '../model/reasons.ts';
 import { keyOf, type Ingress, type Service, type ServiceKey } from '../model/service.ts';
+import { traceText, tracesOf, type Traces } from '../plan/change.ts';
 import type { Instrument, Log } from '../provider/spi.ts';
 import type { Decision } from './decide.ts';
 import type { Cluster } from './ports.ts';
@@ -46,6 +47,9 @@ export class Reporter {
   /** Services whose spec changed since they were last said to be done: people are told when they are again. */
   readonly #edited = new Set<ServiceKey>();
 
+  /** What Berth's traces in a Service are after its latest write, as text. */
+  readonly #written = new Map<ServiceKey, string>();
+
   constructor(options: ReporterOptions) {
     this.#options = options;
   }
@@ -58,6 +62,16 @@ export class Reporter {
   /** Notes that somebody edited the Service, so that the next success is worth an event. */
   edited(key: ServiceKey): void {
     this.#edited.add(key);
+  }
+
+  /** Says which traces a write is about to leave, so that its echo is told from somebody else's edit. */
+  writing(key: ServiceKey, traces: Traces): void {
+    this.#written.set(key, traceText(traces));
+  }
+
+  /** Whether the traces in the object are what Berth wrote last: the watch may be faster than the answer. */
+  wrote(key: ServiceKey, object: Service): boolean {
+    return this.#written.get(key) === traceText(tracesOf(object));
   }
 
   /** An event for people; never waited for. */
@@ -80,6 +94,7 @@ export class Reporter {
     if (last !== undefined) this.#gauge(key, last.verdict.reason, 0);
     this.#last.delete(key);
     this.#edited.delete(key);
+    this.#written.delete(key);
   }
 
   /** Tells what came of a pass that had a decision, and says when the key is due again. */
@@ -155,6 +170,7 @@ export class Reporter {
   ): Promise<void> {
     this.#remember(service, wanted.verdict, wanted);
     const { ingress, verdict: condition } = wanted;
+    this.writing(keyOf(service), { ...tracesOf(service), ingress, condition });
     await this.#options.cluster.writes.patchStatus(service, { ingress, condition }, signal);
   }
 

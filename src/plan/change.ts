@@ -1,5 +1,5 @@
 import { ANNOTATION_SOURCE_RANGES, CONDITION, ADDRESS_ANNOTATIONS, PREFIX } from '../model/names.ts';
-import type { Service } from '../model/service.ts';
+import type { Condition, Ingress, Service } from '../model/service.ts';
 import { hasFinalizer } from './lifecycle.ts';
 
 /** What of a Service's surroundings decides whether a change of it matters. */
@@ -23,22 +23,45 @@ export function readsAnnotation(key: string, settings: ReadonlySet<string>): boo
 }
 
 /**
- * Everything of a Service that a pass looks at, as text. A watch event whose text equals that of the object before it
- * is not worth a pass: labels, selectors and foreign annotations come and go without one. Our own traces in status and
- * metadata are part of it, so that somebody else's edit of them is repaired.
+ * Everything of a Service that somebody asks for, as text. A watch event whose text equals that of the object before
+ * it is not worth a pass: labels, selectors and foreign annotations come and go without one.
  */
 export function serviceFingerprint(service: Service, context: ChangeContext): string {
   const annotations = Object.entries(service.annotations)
     .filter(([key]) => readsAnnotation(key, context.settings))
     .toSorted(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify([
-    [service.uid, service.type, service.deleting, hasFinalizer(service), annotations],
+    [service.uid, service.type, service.deleting, annotations],
     [service.loadBalancerClass, service.loadBalancerIP, service.loadBalancerSourceRanges],
     [service.allocateLoadBalancerNodePorts, service.ports, service.externalIPs],
     [service.externalTrafficPolicy, service.healthCheckNodePort],
     [service.sessionAffinity, service.sessionAffinityTimeoutSeconds],
     [service.ipFamilies, service.ipFamilyPolicy, service.clusterIPs],
     context.sharing ? Object.entries(service.selector).toSorted() : null,
-    [service.ingress, service.conditions.find(({ type }) => type === CONDITION)],
+  ]);
+}
+
+/** The traces that Berth leaves in a Service: its finalizer, the ingress entries, its condition. */
+export interface Traces {
+  readonly finalizer: boolean;
+  readonly ingress: readonly Ingress[];
+  readonly condition: Pick<Condition, 'status' | 'reason' | 'message'> | undefined;
+}
+
+/** The traces in a Service. */
+export function tracesOf(service: Service): Traces {
+  const condition = service.conditions.find(({ type }) => type === CONDITION);
+  return { finalizer: hasFinalizer(service), ingress: service.ingress, condition };
+}
+
+/** Traces as text, whatever the order of keys: a difference that is not our own write is somebody else's edit. */
+export function traceText({ finalizer, ingress, condition }: Traces): string {
+  return JSON.stringify([
+    finalizer,
+    ingress.map(({ ip, hostname, ipMode, ports }) => [
+      [ip, hostname, ipMode],
+      ports?.map(({ port, protocol, error }) => [port, protocol, error]),
+    ]),
+    [condition?.status, condition?.reason, condition?.message],
   ]);
 }
