@@ -42,12 +42,12 @@ const recipes: Readonly<Record<Component, Recipe>> = {
   'kube-apiserver': {
     module: here,
     package: 'k8s.io/kubernetes/cmd/kube-apiserver',
-    about: '4 to 8 minutes on two cores',
+    about: 'about 4 minutes on two cores',
   },
   'kube-proxy': {
     module: here,
     package: 'k8s.io/kubernetes/cmd/kube-proxy',
-    about: '2 minutes on two cores',
+    about: '10 seconds if kube-apiserver has just been built',
   },
 };
 

@@ -10,6 +10,7 @@ import { watchCases } from './cases/watches.ts';
 import type { ContractCase } from './steps.ts';
 
 export { contractApi, type ContractApi, type ContractTarget } from './api.ts';
+export { type Kubectl, type KubectlCase, kubectlCases, kubectlFor } from './kubectl.ts';
 export type { ContractCase } from './steps.ts';
 
 /**

@@ -85,7 +85,10 @@ export function controlPlane(): Promise<ControlPlaneAvailability> {
  * A `describe` whose tests need the control plane; to be awaited at the top level of a test file. Where the machine
  * cannot give one, the tests are counted as skipped with reason and remedy in the title, or fail under `CI=true`.
  */
-export async function describeWithControlPlane(name: string, define: () => void): Promise<void> {
+export async function describeWithControlPlane(
+  name: string,
+  define: () => void | Promise<void>,
+): Promise<void> {
   // Not imported at the top, because the benchmarks start control planes outside vitest.
   const { describe, it } = await import('vitest');
   const answer = await controlPlane();
