@@ -30,7 +30,10 @@ export async function runCase(
     const { capabilities } = world.provider;
     const answer = one.requires?.({ capabilities, subject, world }) ?? true;
     if (answer !== true) return { kind: 'skipped', reason: answer };
-    await one.run(new Driver(world, subject));
+    const driver = new Driver(world, subject);
+    // As the core does before it asks for the first plan.
+    await driver.observe();
+    await one.run(driver);
     const violations = world.violations?.() ?? [];
     if (violations.length > 0) throw new Error(`the world complains: ${violations.join('; ')}`);
     return { kind: 'passed' };
