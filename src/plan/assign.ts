@@ -98,9 +98,8 @@ class Book {
 }
 
 function serve(claim: Claim, pools: readonly AddressPool[], book: Book): Assignment {
-  const kept = claim.current
-    .filter((ip) => claim.families.includes(familyOf(ip)) && book.free(ip, claim.key))
-    .filter((ip, index, all) => all.findIndex((other) => familyOf(other) === familyOf(ip)) === index);
+  const usable = claim.current.filter((ip) => book.free(ip, claim.key));
+  const kept = claim.families.flatMap((family) => usable.find((ip) => familyOf(ip) === family) ?? []);
   const moved = claim.requested.filter((ip) => !kept.includes(ip));
   if (moved.length > 0) return move(claim, kept, { pools, book });
   if (kept.length === claim.families.length) return { addresses: inOrder(kept, claim.families) };
@@ -115,7 +114,8 @@ interface Surroundings {
 
 /** The user asked for addresses that the Service does not have: all of them, or it keeps what it has. */
 function move(claim: Claim, kept: readonly IpAddress[], { pools, book }: Surroundings): Assignment {
-  for (const ip of claim.requested) {
+  // What it has already it keeps, also when the pools were edited meanwhile.
+  for (const ip of claim.requested.filter((asked) => !kept.includes(asked))) {
     if (!inPools(ip, pools))
       return failed('AddressOutsidePool', `${ip} was asked for, but ${poolsText(pools)}`, kept);
     if (!book.free(ip, claim.key)) {
@@ -157,8 +157,12 @@ function fresh(claim: Claim, pools: readonly AddressPool[], book: Book): Assignm
       if (addresses.every((ip) => ip !== undefined)) return { addresses };
     }
   }
+  const has = (pool: AddressPool, family: IpFamily): boolean =>
+    pool.ranges.some((range) => range.family === family);
   const serving = usable.filter((pool) =>
-    claim.families.some((family) => pool.ranges.some((range) => range.family === family)),
+    claim.allFamilies
+      ? claim.families.every((family) => has(pool, family))
+      : claim.families.some((family) => has(pool, family)),
   );
   return serving.length === 0
     ? failed('NoPool', `no pool has ${claim.families.join(' and ')} addresses to assign`, [])
