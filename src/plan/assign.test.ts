@@ -216,7 +216,7 @@ const aWorld: fc.Arbitrary<World> = fc
         key,
         families,
         requested: oneForEachFamily(requested, families),
-        current: [...new Set(current)],
+        current: [...new Set(current)].filter((address) => holders[address] === key),
       });
     });
     return { claims, pools, held: heldBy(holders), strangers };
