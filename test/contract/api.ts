@@ -138,6 +138,8 @@ function parse(text: string): unknown {
 
 function watchOf<T>(response: IncomingMessage, abort: AbortController): ContractWatch<T> {
   const status = response.statusCode ?? 0;
+  // Nobody need be reading when the connection breaks or `close` cuts it; whoever reads on gets the error there.
+  response.on('error', () => undefined);
   const events = status === 200 ? eventsOf<T>(response, abort.signal) : refusalOf<T>(response);
   return {
     status,

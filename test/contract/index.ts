@@ -9,6 +9,7 @@ import { tableCases } from './cases/tables.ts';
 import { watchCases } from './cases/watches.ts';
 import type { ContractCase } from './steps.ts';
 
+export { contractResource, customCases, installContractResource } from './cases/custom.ts';
 export { contractApi, type ContractApi, type ContractTarget } from './api.ts';
 export { type Kubectl, type KubectlCase, kubectlCases, kubectlFor } from './kubectl.ts';
 export type { ContractCase } from './steps.ts';

@@ -128,6 +128,7 @@ export interface KubeEvent extends KubeObject {
   readonly firstTimestamp?: string;
   readonly lastTimestamp?: string;
   readonly source?: { readonly component?: string };
+  readonly reportingComponent?: string;
 }
 
 /** How the API server says that something failed (and, for some deletions, that it went well). */
@@ -238,6 +239,7 @@ export function anEvent(namespace: string, name: string): KubeEvent {
     firstTimestamp: now,
     lastTimestamp: now,
     source: { component: 'contract' },
+    reportingComponent: 'contract',
   };
 }
 

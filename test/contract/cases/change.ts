@@ -70,6 +70,16 @@ export const patchCases: readonly ContractCase[] = [
     },
   },
   {
+    name: 'patches of different fields sent at the same time all land',
+    async run(api) {
+      const { path } = await makeService(api);
+      const keys = Array.from({ length: 20 }, (_, index) => `k${index}`);
+      await Promise.all(keys.map((key) => patch(api, path, { metadata: { annotations: { [key]: 'v' } } })));
+      const { metadata } = await get(api, path);
+      assert.deepEqual(Object.keys(metadata.annotations ?? {}).toSorted(), keys.toSorted());
+    },
+  },
+  {
     name: 'a patch with an old resourceVersion answers 409 Conflict, with the current one it succeeds',
     async run(api) {
       const { path, object, name } = await makeService(api);
@@ -456,6 +466,31 @@ export const statusCases: readonly ContractCase[] = [
       assert.deepEqual(set.status?.loadBalancer, {});
       const unset = await patch(api, `${path}/status`, { status: { conditions: null } });
       assert.equal(unset.status?.conditions, undefined);
+    },
+  },
+  {
+    name: 'the time of a condition is kept to the second',
+    async run(api) {
+      const { path } = await makeService(api);
+      const precise = { ...provisioned, lastTransitionTime: '2026-01-02T03:04:05.678Z' };
+      const { status } = await patch(api, `${path}/status`, { status: { conditions: [precise] } });
+      assert.deepEqual(status?.conditions, [provisioned]);
+    },
+  },
+  {
+    name: 'a patch of the status that changes nothing keeps the resourceVersion',
+    async run(api) {
+      const { path } = await makeService(api);
+      const body = {
+        metadata: { annotations: { 'berth.dev/applied': 'x' } },
+        status: {
+          loadBalancer: { ingress: [{ ip: '192.0.2.1', ipMode: 'VIP' }] },
+          conditions: [provisioned],
+        },
+      };
+      const first = await patch(api, `${path}/status`, body);
+      const second = await patch(api, `${path}/status`, body);
+      assert.equal(second.metadata.resourceVersion, first.metadata.resourceVersion);
     },
   },
   {

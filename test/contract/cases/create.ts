@@ -105,6 +105,15 @@ export const createCases: readonly ContractCase[] = [
     },
   },
   {
+    name: 'a Service may have 300 ports, each with a node port of its own',
+    async run(api) {
+      const ports = Array.from({ length: 300 }, (_, index) => ({ name: `p${index}`, port: 1000 + index }));
+      const { path, object } = await makeService(api, { ports });
+      assert.equal(new Set(portsOf(object).filter(inRange)).size, 300);
+      await must(api, 'DELETE', path);
+    },
+  },
+  {
     name: 'every Service has a ClusterIP and node ports of its own',
     async run(api) {
       const namespace = await aNamespace(api);

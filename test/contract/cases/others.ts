@@ -23,6 +23,7 @@ import {
   expectRefusal,
   get,
   make,
+  mergePatch,
   must,
   nextChange,
   patch,
@@ -88,7 +89,7 @@ export const nodeCases: readonly ContractCase[] = [
     async run(api) {
       const { path } = await make<Node>(api, nodesPath, aNode());
       const taints: Taint[] = [{ key: 'ToBeDeletedByClusterAutoscaler', value: '1', effect: 'NoSchedule' }];
-      for (const contentType of ['application/merge-patch+json', strategicPatch]) {
+      for (const contentType of [mergePatch, strategicPatch]) {
         const after = await must<Node>(api, 'PATCH', path, { body: { spec: { taints } }, contentType });
         assert.deepEqual(after.spec.taints, taints);
         const none = await must<Node>(api, 'PATCH', path, { body: { spec: { taints: null } }, contentType });
@@ -207,7 +208,7 @@ export const eventCases: readonly ContractCase[] = [
         assert.deepEqual(object[field], wanted[field], field);
       }
       const lastTimestamp = '2026-01-02T03:04:05Z';
-      for (const contentType of ['application/merge-patch+json', strategicPatch]) {
+      for (const contentType of [mergePatch, strategicPatch]) {
         const body = { count: 2, lastTimestamp, message: 'again' };
         const after = await must<KubeEvent>(api, 'PATCH', path, { body, contentType });
         assert.deepEqual([after.count, after.lastTimestamp, after.message], [2, lastTimestamp, 'again']);
@@ -275,6 +276,20 @@ export const leaseCases: readonly ContractCase[] = [
         expectRefusal(loser, { code: 409, reason: 'Conflict' });
       }
       assert.equal((await get<Lease>(api, path)).spec.holderIdentity, winners[0]?.json.spec.holderIdentity);
+    },
+  },
+  {
+    name: 'of several who patch a Lease with one resourceVersion only one succeeds',
+    async run(api) {
+      const { path, object } = await make<Lease>(api, leasesPath(await aNamespace(api)), aLease(''));
+      const { resourceVersion } = object.metadata;
+      const take = (holderIdentity: string) =>
+        api.request<Lease>('PATCH', path, {
+          body: { metadata: { resourceVersion }, spec: { holderIdentity } },
+          contentType: mergePatch,
+        });
+      const statuses = (await Promise.all(['a', 'b', 'c'].map(take))).map(({ status }) => status);
+      assert.deepEqual(statuses.toSorted(), [200, 409, 409]);
     },
   },
   {

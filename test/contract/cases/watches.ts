@@ -213,6 +213,17 @@ export const watchCases: readonly ContractCase[] = [
     },
   },
   {
+    name: 'watch=1 asks for a watch too, and its events are one JSON object a line',
+    async run(api) {
+      const { collection, object } = await makeService(api);
+      const response = await api.request('GET', collection, { query: { watch: '1', timeoutSeconds: '1' } });
+      assert.equal(response.status, 200);
+      assert.match(String(response.headers['content-type']), /^application\/json/);
+      assert.deepEqual(JSON.parse(response.text.trimEnd()), { type: 'ADDED', object });
+      assert.ok(response.text.endsWith('\n'));
+    },
+  },
+  {
     name: 'fifty changes in a row reach several watches complete and in order',
     async run(api) {
       const { collection, path, object } = await makeService(api);
