@@ -48,19 +48,19 @@ export function requestedAddresses(
   service: Service,
   capabilities: Capabilities,
 ): { readonly requested: readonly IpAddress[]; readonly notes: readonly Note[] } {
-  const asked = askedFor(service);
+  const asks = asksOf(service);
+  const [asked] = asks;
   if (asked === undefined) return { requested: [], notes: [] };
   if (capabilities.loadBalancerIP === 'ignored') {
-    return {
-      requested: [],
-      notes: [
-        note(
-          'LoadBalancerIPIgnored',
-          asked.subject,
-          `${asked.subject} asks for ${asked.values.join(', ')}, which the provider cannot give`,
-        ),
-      ],
-    };
+    const ignored = (ask: Ask): Note =>
+      note('LoadBalancerIPIgnored', ask.subject, `${askText(ask)}, which the provider cannot give`);
+    return { requested: [], notes: asks.map(ignored) };
+  }
+  if (asks.length > 1) {
+    throw new InvalidSpec('AddressRequestConflict', {
+      message: asks.map(askText).join(' and '),
+      remedy: REASONS.AddressRequestConflict.remedy,
+    });
   }
   const families = familiesOf(service, capabilities);
   const requested = asked.values.map((value) => {
@@ -92,21 +92,24 @@ export function addressRequest(service: Service, capabilities: Capabilities): Ad
   };
 }
 
-function askedFor(
-  service: Service,
-): { readonly subject: string; readonly values: readonly string[] } | undefined {
-  const name = ADDRESS_ANNOTATIONS.find((key) => (service.annotations[key] ?? '').trim() !== '');
-  const field = service.loadBalancerIP ?? '';
-  if (name !== undefined && field !== '') {
-    throw new InvalidSpec('AddressRequestConflict', {
-      message: `spec.loadBalancerIP asks for ${field} and the annotation ${name} for ${service.annotations[name]}`,
-      remedy: REASONS.AddressRequestConflict.remedy,
-    });
-  }
-  if (field !== '') return { subject: 'spec.loadBalancerIP', values: [field] };
-  if (name === undefined) return undefined;
+interface Ask {
+  readonly subject: string;
+  readonly values: readonly string[];
+}
+
+function askText({ subject, values }: Ask): string {
+  return `${subject} asks for ${values.join(', ')}`;
+}
+
+/** Field and annotation, as far as they ask for something; of several annotations the first one counts. */
+function asksOf(service: Service): readonly Ask[] {
+  const name = ADDRESS_ANNOTATIONS.find((key) => (service.annotations[key] ?? '').trim() !== '') ?? '';
   const values = (service.annotations[name] ?? '').split(',').map((value) => value.trim());
-  return { subject: `annotation ${name}`, values };
+  const field = service.loadBalancerIP ?? '';
+  return [
+    ...(field === '' ? [] : [{ subject: 'spec.loadBalancerIP', values: [field] }]),
+    ...(name === '' ? [] : [{ subject: `annotation ${name}`, values }]),
+  ];
 }
 
 function invalidRequest(message: string): InvalidSpec {
