@@ -17,6 +17,8 @@ export const ADDRESS_ANNOTATIONS: readonly string[] = [
 ];
 /** `"true"` freezes a Service: nothing is planned, applied or deleted until it is taken away. */
 export const ANNOTATION_PAUSED = 'berth.dev/paused';
+/** What was applied, remembered by Berth itself on the Service; written after the fact. */
+export const ANNOTATION_APPLIED = 'berth.dev/applied';
 /** On the Lease: where the leader's API is reached by `berth plan` and `berth explain`. */
 export const ANNOTATION_ENDPOINT = 'berth.dev/endpoint';
 /** Kubernetes' own annotation for source ranges; `spec.loadBalancerSourceRanges` wins over it. */

@@ -1,11 +1,17 @@
 import { InvalidSpec } from '../model/errors.ts';
-import { ADDRESS_ANNOTATIONS, ANNOTATION_ADDRESSES, ANNOTATION_PAUSED, PREFIX } from '../model/names.ts';
+import {
+  ADDRESS_ANNOTATIONS,
+  ANNOTATION_ADDRESSES,
+  ANNOTATION_APPLIED,
+  ANNOTATION_PAUSED,
+  PREFIX,
+} from '../model/names.ts';
 import { REASONS } from '../model/reasons.ts';
 import type { SettingDefinition, SettingsTable } from '../model/settings.ts';
 import { compareText } from './step.ts';
 
 /** Annotations of the core itself. */
-const CORE_ANNOTATIONS: readonly string[] = [ANNOTATION_ADDRESSES, ANNOTATION_PAUSED];
+const CORE_ANNOTATIONS: readonly string[] = [ANNOTATION_ADDRESSES, ANNOTATION_PAUSED, ANNOTATION_APPLIED];
 
 /** Annotations in a Service that the table's provider reads, and those names. */
 export function settingNames(table: SettingsTable): ReadonlySet<string> {
