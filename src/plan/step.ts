@@ -60,7 +60,7 @@ export function stagesOf(steps: readonly Step[]): readonly (readonly Step[])[] {
   return [...stages.values()];
 }
 
-/** The step in one line: `create listener 443/TCP (stage 1): because`. */
+/** The step in one line: `create listener 443/TCP: because`. */
 export function stepText(step: Step): string {
   return `${step.verb} ${step.resource} ${step.key}: ${step.because}`;
 }
