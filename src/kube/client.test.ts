@@ -145,7 +145,8 @@ describe('a failed request', () => {
     [422, 'Invalid', 'ApiInvalid', 'Denied'],
     [500, 'InternalError', 'ApiServerError', 'Transient'],
     [504, 'Timeout', 'ApiTimeout', 'Transient'],
-  ])('with %i %s throws %s, for which the reaction is %s, once', async (status, reason, code, kind) => {
+  ])('with %i %s throws %s, for which the reaction is %s, once', async (...row) => {
+    const [status, reason, code, kind] = row;
     script((call) => call.status(status, reason, { message: 'words of the server' }));
     const error = await failure(client.request({ path: '/api/v1/services', signal }));
     expect(error).toMatchObject({ code, kind, status, reason, retryAfterMs: undefined });

@@ -111,7 +111,7 @@ function patchFinalizers(
   return patch(context, service, { body: { metadata } });
 }
 
-function patch(
+async function patch(
   { client, signal, timeoutMs = WRITE_TIMEOUT_MS }: WriteContext,
   { namespace, name }: Service,
   { body, subresource }: { readonly body: object; readonly subresource?: string },
