@@ -1,6 +1,7 @@
 /** The public entry of the core: everything that a provider, in the tree or a stranger's, may import. */
 export * from './model/address.ts';
 export * from './model/capabilities.ts';
+export type * from './model/endpoint.ts';
 export * from './model/errors.ts';
 export type * from './model/load-balancer.ts';
 export * from './model/names.ts';

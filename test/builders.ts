@@ -52,6 +52,7 @@ export function aLoadBalancer(overrides: Partial<LoadBalancer> = {}): LoadBalanc
     healthCheck: { kind: 'default' },
     clientIPAffinitySeconds: 0,
     targets: [targetWith()],
+    endpoints: [],
     settings: {},
     ...overrides,
   };

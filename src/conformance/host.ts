@@ -1,4 +1,4 @@
-import type { Clock, Host, Instrument, Log } from '../provider/spi.ts';
+import type { Clock, Host, Instrument, Log, WatchDeclaration } from '../provider/spi.ts';
 import { systemClock } from '../provider/clock.ts';
 import type { ServiceKey } from '../model/service.ts';
 
@@ -82,6 +82,8 @@ export interface TestHost<C extends Clock = Clock> extends Host {
     readonly keys: readonly ServiceKey[] | undefined;
     readonly because: string;
   }[];
+  /** Sets what a declared watch of this path lists, and tells who declared it. */
+  setObjects(path: string, objects: readonly unknown[]): void;
   /** The present value of a metric; 0 when it was never recorded. Labels may be given in any order. */
   metric(name: string, labels?: Readonly<Record<string, string>>): number;
 }
@@ -94,6 +96,8 @@ export function createTestHost(clock: Clock = systemClock): TestHost {
   const lines: LoggedLine[] = [];
   const enqueued: { keys: readonly ServiceKey[] | undefined; because: string }[] = [];
   const values = new Map<string, number>();
+  const objects = new Map<string, readonly unknown[]>();
+  const declared: WatchDeclaration[] = [];
   const line =
     (level: keyof Log) =>
     (fields: object, message: string): void => {
@@ -116,6 +120,14 @@ export function createTestHost(clock: Clock = systemClock): TestHost {
     },
     cluster: { id: '5d0c3c6e-0000-4000-8000-000000000001', name: 'conformance' },
     enqueue: (keys, because) => void enqueued.push({ keys, because }),
+    watch(declaration) {
+      declared.push(declaration);
+      return { list: () => objects.get(declaration.path) ?? [] };
+    },
+    setObjects(path, list) {
+      objects.set(path, list);
+      for (const declaration of declared) if (declaration.path === path) declaration.onChange();
+    },
     metric: (name, labels = {}) => values.get(metricId(name, labels)) ?? 0,
   };
 }

@@ -11,7 +11,7 @@ import type { ControllerMetrics } from './metrics.ts';
 import { NodeSync } from './node-sync.ts';
 import { NodeWatch } from './node-watch.ts';
 import { ServicePass } from './pass.ts';
-import type { CacheEvent, Cluster } from './ports.ts';
+import type { CacheEvent, Cluster, EndpointSource } from './ports.ts';
 import { KeyedQueue, type Outcome } from './queue.ts';
 import { Reporter } from './report.ts';
 import { ProviderRuntime } from './runtime.ts';
@@ -89,11 +89,13 @@ export class Controller {
     this.#reporter = new Reporter({ cluster, log, conditions: metrics.conditions, syncs: metrics.syncs });
     const serving = (service: Service): ProviderRuntime | undefined => this.serving(service);
     const targets = (): NodeWatch['targets'] => this.#nodes.targets;
+    const endpoints = (key: ServiceKey): ReturnType<EndpointSource['of']> => cluster.endpoints.of(key);
     this.#pass = new ServicePass({
       cluster,
       runtimes: this.runtimes,
       serving,
       targets,
+      endpoints,
       allocateNodePorts: settings.allocateNodePorts,
       reporter: this.#reporter,
       observer: this.#observer,
@@ -104,6 +106,7 @@ export class Controller {
       runtimes: this.runtimes,
       serving,
       targets,
+      endpoints,
       reporter: this.#reporter,
     });
     this.#sweep = new Sweep({
@@ -176,6 +179,13 @@ export class Controller {
   /** Takes a change of a Node in. */
   nodeChanged(event: CacheEvent<Node>): void {
     this.#nodes.changed(event);
+  }
+
+  /** Takes a change of a Service's backends in. */
+  endpointsChanged(key: ServiceKey): void {
+    const service = this.#options.cluster.services.get(key);
+    const runtime = service === undefined ? undefined : this.serving(service);
+    if (runtime?.ready === true && this.#reporter.lastPass(key) !== undefined) this.#queue.add(key);
   }
 
   /** Plans keys of a provider again, because it asked for it. */
@@ -274,7 +284,7 @@ export class Controller {
 
   #nodesChanged(sinceMs: number): void {
     const keys = this.runtimes
-      .filter(({ ready, provider }) => ready && provider.capabilities.targets === 'nodePort')
+      .filter(({ ready, provider }) => ready && provider.capabilities.targets !== 'none')
       .flatMap((runtime) => this.#served(runtime).map(keyOf));
     this.#options.log.info(
       { nodes: this.#nodes.targets.length, services: keys.length },

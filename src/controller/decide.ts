@@ -1,11 +1,15 @@
 import type { BerthError } from '../model/errors.ts';
-import { InvalidSpec } from '../model/errors.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { InvalidSpec, NotReady } from '../model/errors.ts';
 import type { Target } from '../model/load-balancer.ts';
 import { note, type Note } from '../model/reasons.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
-import { desired, type Desired } from '../plan/desired.ts';
+import { desired, targetKindOf, type Desired } from '../plan/desired.ts';
 import type { Step } from '../plan/step.ts';
 import type { ProviderRuntime } from './runtime.ts';
+
+/** When to look again for EndpointSlices, in milliseconds. */
+const ENDPOINTS_MS = 500;
 
 /** What a decision is made from, apart from the Service and its provider. */
 export interface Surroundings {
@@ -13,6 +17,8 @@ export interface Surroundings {
   readonly targets: readonly Target[];
   /** Services that may want an address of the same provider. */
   readonly waiting: Iterable<Service>;
+  /** Backends of a Service; `undefined` while they are not known yet. Asked only where traffic goes to pods. */
+  readonly endpoints: (key: ServiceKey) => readonly Endpoint[] | undefined;
 }
 
 /** What one Service gets, before anything is done: the same value for `berth plan` and for the pass. */
@@ -27,26 +33,21 @@ export interface Decision extends Desired {
  * @throws BerthError when the Service gets nothing; `problem` carries what does not stop it from being served.
  */
 export function decide(service: Service, runtime: ProviderRuntime, surroundings: Surroundings): Decision {
-  const { book } = runtime;
+  const { book, traits } = runtime;
+  const { targets } = surroundings;
+  const endpoints = endpointsOf(service, runtime, surroundings);
   if (book === undefined) {
-    return {
-      ...desired(service, { traits: runtime.traits, targets: surroundings.targets, assigned: undefined }),
-      problem: undefined,
-    };
+    return { ...desired(service, { traits, targets, endpoints, assigned: undefined }), problem: undefined };
   }
   // The Service itself is looked at first, so that a bad annotation is named before an address is reserved for it.
-  desired(service, { traits: runtime.traits, targets: [], assigned: [] });
+  desired(service, { traits, targets: [], assigned: [] });
   const assignment = book.assignment(service, surroundings.waiting);
   const problem =
     assignment.problem === undefined
       ? undefined
       : new InvalidSpec(assignment.problem.code, assignment.problem);
   if (problem !== undefined && assignment.addresses.length === 0) throw problem;
-  const result = desired(service, {
-    traits: runtime.traits,
-    targets: surroundings.targets,
-    assigned: assignment.addresses,
-  });
+  const result = desired(service, { traits, targets, endpoints, assigned: assignment.addresses });
   return { ...result, notes: [...result.notes, ...poolNotes(keyOf(service), runtime)], problem };
 }
 
@@ -72,6 +73,22 @@ export function plannedSteps(
       { ...state.view, loadBalancers: without },
     ),
   ];
+}
+
+/** The backends, where traffic goes to them. */
+function endpointsOf(
+  service: Service,
+  runtime: ProviderRuntime,
+  surroundings: Surroundings,
+): readonly Endpoint[] {
+  if (targetKindOf(service, runtime.traits) !== 'podIP') return [];
+  const endpoints = surroundings.endpoints(keyOf(service));
+  if (endpoints !== undefined) return endpoints;
+  throw new NotReady('EndpointsUnknown', {
+    message: 'the EndpointSlices have not been listed yet',
+    remedy: 'Berth looks again by itself',
+    retryAfterMs: ENDPOINTS_MS,
+  });
 }
 
 function poolNotes(key: ServiceKey, runtime: ProviderRuntime): readonly Note[] {

@@ -1,4 +1,5 @@
 import { asBerthError } from '../model/errors.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Target } from '../model/load-balancer.ts';
 import { REASONS, type Note, type ReasonCode } from '../model/reasons.ts';
 import { keyOf, type Ingress, type Service, type ServiceKey } from '../model/service.ts';
@@ -59,6 +60,8 @@ export interface InspectorOptions {
   readonly runtimes: readonly ProviderRuntime[];
   readonly serving: (service: Service) => ProviderRuntime | undefined;
   readonly targets: () => readonly Target[];
+  /** Backends of a Service; `undefined` while they are not known yet. */
+  readonly endpoints: (key: ServiceKey) => readonly Endpoint[] | undefined;
   readonly reporter: Pick<Reporter, 'lastPass'>;
 }
 
@@ -168,12 +171,12 @@ export class Inspector {
     service: Service,
     runtime: ProviderRuntime,
   ): Decision | { readonly code: string; readonly message: string } {
-    const { serving, targets } = this.#options;
+    const { serving, targets, endpoints } = this.#options;
     const waiting = this.#services().filter(
       (other) => serving(other) === runtime && lifecycleOf(other, true) === 'ensure',
     );
     try {
-      return decide(service, runtime, { targets: targets(), waiting });
+      return decide(service, runtime, { targets: targets(), waiting, endpoints });
     } catch (error) {
       const { code, message } = asBerthError(error);
       return { code, message };

@@ -9,15 +9,18 @@ import {
   removeFinalizer,
   resourcePath,
   SERVICES_PATH,
+  toEndpointSlice,
   toNode,
   toService,
   type KubeClient,
 } from '../kube/index.ts';
 import { COMPONENT } from '../model/names.ts';
 import type { Node } from '../model/node.ts';
-import { keyOf, type Service } from '../model/service.ts';
+import type { EndpointSlice } from '../model/endpoint.ts';
+import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import type { Log } from '../provider/spi.ts';
-import type { CacheEvent, Cluster, Recorder, ServiceWrites } from './ports.ts';
+import { EndpointIndex } from './endpoint-index.ts';
+import type { CacheEvent, Cluster, EndpointSource, Recorder, ServiceWrites } from './ports.ts';
 
 /** What a live cluster is made of. */
 export interface LiveClusterOptions {
@@ -29,6 +32,7 @@ export interface LiveClusterOptions {
   readonly signal: AbortSignal;
   readonly onService: (event: CacheEvent<Service>) => void;
   readonly onNode: (event: CacheEvent<Node>) => void;
+  readonly onEndpoints: (key: ServiceKey) => void;
 }
 
 /** The API server as the controller sees it: two watched collections, the writes, events. */
@@ -37,11 +41,13 @@ export class LiveCluster implements Cluster {
   readonly nodes: ListWatch<Node>;
   readonly writes: ServiceWrites;
   readonly quorum: Cluster['quorum'];
+  readonly endpoints: EndpointSource;
   readonly events: Recorder;
   readonly #recorder: EventRecorder;
 
   /** Begins to list and watch at once. */
-  constructor({ client, log, instance, signal, onService, onNode }: LiveClusterOptions) {
+  constructor(options: LiveClusterOptions) {
+    const { client, log, instance, signal, onService, onNode } = options;
     const onTrouble = (trouble: { path: string; error: unknown; retryInMs: number }): void =>
       log.warn(
         { path: trouble.path, error: String(trouble.error), retryInMs: trouble.retryInMs },
@@ -69,6 +75,7 @@ export class LiveCluster implements Cluster {
       instance,
       onDrop: ({ record, why }) => log.debug({ reason: record.reason, why }, 'event dropped'),
     });
+    this.endpoints = liveEndpoints(options);
     this.writes = liveWrites(client, this.services);
     this.quorum = { listServices: (signal) => listServices({ client, signal }) };
     this.events = {
@@ -96,6 +103,27 @@ function identityOf({ namespace, name, uid, resourceVersion }: Service): {
   readonly resourceVersion: string;
 } {
   return { namespace, name, uid, resourceVersion };
+}
+
+/** EndpointSlices, watched from the first question on: most clusters never ask. */
+function liveEndpoints({ client, log, signal, onEndpoints }: LiveClusterOptions): EndpointSource {
+  const index = new EndpointIndex();
+  let watch: ListWatch<EndpointSlice> | undefined;
+  const path = '/apis/discovery.k8s.io/v1/endpointslices';
+  return {
+    of(key) {
+      watch ??= new ListWatch({
+        client,
+        path,
+        convert: toEndpointSlice,
+        signal,
+        onChange: ({ type, object, old }) => index.take(type, object, old).forEach(onEndpoints),
+        onTrouble: ({ error, retryInMs }) =>
+          log.warn({ path, error: String(error), retryInMs }, 'watch broken'),
+      });
+      return watch.isSynced ? index.of(key) : undefined;
+    },
+  };
 }
 
 /** The writes; each answer is in the cache before the write returns. */

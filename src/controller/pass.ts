@@ -1,4 +1,5 @@
 import { asBerthError, type BerthError } from '../model/errors.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Target } from '../model/load-balancer.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import { tracesOf } from '../plan/change.ts';
@@ -30,6 +31,8 @@ export interface PassOptions {
   readonly serving: (service: Service) => ProviderRuntime | undefined;
   /** Eligible nodes, sorted by name. */
   readonly targets: () => readonly Target[];
+  /** Backends of a Service; `undefined` while they are not known yet. */
+  readonly endpoints: (key: ServiceKey) => readonly Endpoint[] | undefined;
   /** Whether Berth may turn node port allocation on. */
   readonly allocateNodePorts: boolean;
   readonly reporter: Reporter;
@@ -150,12 +153,12 @@ export class ServicePass {
   }
 
   #decide(service: Service, runtime: ProviderRuntime): Decision {
-    const { cluster, serving, targets } = this.#options;
+    const { cluster, serving, targets, endpoints } = this.#options;
     const waiting = Iterator.from(cluster.services.list()).filter(
       (other) => serving(other) === runtime && wanted(other),
     );
     try {
-      const decision = decide(service, runtime, { targets: targets(), waiting });
+      const decision = decide(service, runtime, { targets: targets(), waiting, endpoints });
       if (decision.problem === undefined) runtime.waiting.delete(keyOf(service));
       else runtime.waiting.add(keyOf(service));
       return decision;
@@ -199,7 +202,7 @@ export class ServicePass {
   }
 
   async #ensureNodePorts(service: Service, runtime: ProviderRuntime, signal: AbortSignal): Promise<Service> {
-    const missing = portsWithoutNodePort(service, runtime.provider.capabilities);
+    const missing = portsWithoutNodePort(service, runtime.traits);
     const patched = this.#nodePortPatches.get(service.uid) ?? 0;
     const may = this.#options.allocateNodePorts && patched < MAX_NODE_PORT_PATCHES;
     if (missing.length === 0 || service.allocateLoadBalancerNodePorts || !may) return service;

@@ -3,8 +3,9 @@
  * hand. Everything that leaves the process takes an AbortSignal.
  */
 import type { WantedStatus } from '../kube/status.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Node } from '../model/node.ts';
-import type { Service } from '../model/service.ts';
+import type { Service, ServiceKey } from '../model/service.ts';
 
 /** A change of a watched object. `old` is what the cache held before; `via: put` is the answer of our own write. */
 export interface CacheEvent<T> {
@@ -50,10 +51,17 @@ export interface Recorder {
   record(service: Service, event: { type: 'Normal' | 'Warning'; reason: string; message: string }): void;
 }
 
+/** Backends of Services, watched from the first question on. */
+export interface EndpointSource {
+  /** The backends of a Service, of all its slices; `undefined` until the first list is in. */
+  of(key: ServiceKey): readonly Endpoint[] | undefined;
+}
+
 /** Everything of the cluster that the controller uses. */
 export interface Cluster {
   readonly services: Cache<Service>;
   readonly nodes: Cache<Node>;
+  readonly endpoints: EndpointSource;
   readonly writes: ServiceWrites;
   readonly quorum: QuorumReads;
   readonly events: Recorder;

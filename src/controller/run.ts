@@ -12,6 +12,7 @@ import { guard } from '../provider/guard.ts';
 import { loadProvider, Registry } from '../provider/registry.ts';
 import type { Clock, Host, Log, Provider } from '../provider/spi.ts';
 import { Controller, type ControllerSettings } from './controller.ts';
+import { DeclaredWatches } from './declared-watches.ts';
 import { serveHttp, type HttpEndpoint } from './http.ts';
 import { LiveCluster } from './live-cluster.ts';
 import { ControllerMetrics } from './metrics.ts';
@@ -112,9 +113,9 @@ export async function runController(options: RunOptions): Promise<RunEnd> {
 export async function lookOnce(options: Omit<RunOptions, 'election' | 'listen' | 'pod'>): Promise<Looked> {
   const metrics = new ControllerMetrics();
   const client = clientFor(options, metrics);
-  const registry = await loadAll(options, { client, metrics, controller: () => undefined });
+  const { registry, watches } = await loadAll(options, { client, metrics, controller: () => undefined });
   const cluster = liveCluster(options, { client, signal: options.signal, controller: () => undefined });
-  await cluster.synced();
+  await Promise.all([cluster.synced(), watches.open(client, options.signal)]);
   const { settings, clock, random, log } = options;
   const controller = new Controller({ cluster, registry, settings, clock, random, log, metrics });
   await controller.look(options.signal);
@@ -135,7 +136,7 @@ class ControllerProcess {
   readonly #options: RunOptions;
   readonly #metrics = new ControllerMetrics();
   #http: HttpEndpoint | undefined;
-  #registry: Registry | undefined;
+  #loaded: Loaded | undefined;
   #controller: Controller | undefined;
   #ready = false;
 
@@ -158,7 +159,7 @@ class ControllerProcess {
       listen,
     );
     log.info({ host: this.#http.host, port: this.#http.port }, 'serving /healthz, /readyz and /metrics');
-    this.#registry = await loadAll(this.#options, {
+    this.#loaded = await loadAll(this.#options, {
       client: this.client,
       metrics: this.#metrics,
       controller: () => this.#controller,
@@ -188,7 +189,11 @@ class ControllerProcess {
     const { acting, cluster } = this.#controllerFor(watching.signal, holds);
     this.#ready = false;
     try {
-      await Promise.race([cluster.synced(), aborted(signal), aborted(stop)]);
+      const synced = Promise.all([
+        cluster.synced(),
+        this.#loaded?.watches.open(this.client, watching.signal),
+      ]);
+      await Promise.race([synced, aborted(signal), aborted(stop)]);
       if (signal.aborted || stop.aborted) return;
       this.#controller = acting;
       log.info({ services: cluster.services.size, nodes: cluster.nodes.size }, 'leading');
@@ -206,7 +211,7 @@ class ControllerProcess {
   }
 
   async close(): Promise<void> {
-    await closeAll(this.#registry?.providers ?? []);
+    await closeAll(this.#loaded?.registry.providers ?? []);
     await this.#http?.close();
   }
 
@@ -217,7 +222,7 @@ class ControllerProcess {
       signal: watching,
       controller: () => this.#controller,
     });
-    const registry = this.#registry ?? new Registry([]);
+    const registry = this.#loaded?.registry ?? new Registry([]);
     const metrics = this.#metrics;
     return {
       acting: new Controller({ cluster, registry, settings, clock, random, log, metrics, holds }),
@@ -248,6 +253,12 @@ function clientFor(
   return new KubeClient(connection, { version, onRequest });
 }
 
+/** The providers, and what they declared to read. */
+interface Loaded {
+  readonly registry: Registry;
+  readonly watches: DeclaredWatches;
+}
+
 interface Surroundings {
   readonly client: KubeClient;
   readonly metrics: ControllerMetrics;
@@ -261,20 +272,23 @@ async function loadAll(
     'providers' | 'defaultProvider' | 'clusterId' | 'clusterName' | 'clock' | 'log' | 'from' | 'signal'
   >,
   { client, metrics, controller }: Surroundings,
-): Promise<Registry> {
+): Promise<Loaded> {
   const { clock, log, from } = options;
+  const watches = new DeclaredWatches(log);
   const id = options.clusterId ?? (await readClusterId(client, options.signal));
   const providers: Provider[] = [];
   for (const spec of options.providers) {
     let name = spec.spec;
     const enqueue = (keys: readonly ServiceKey[] | undefined, because: string): void =>
       controller()?.enqueue(name, keys, because);
-    const host: Host = { clock, log, metrics, cluster: { id, name: options.clusterName }, enqueue };
+    const cluster = { id, name: options.clusterName };
+    const watch: Host['watch'] = (declaration) => watches.declare(declaration);
+    const host: Host = { clock, log, metrics, cluster, enqueue, watch };
     const provider = await loadProvider({ ...spec, host, from });
     name = provider.name;
     providers.push(guard(provider, { clock, metrics }));
   }
-  return new Registry(providers, options.defaultProvider);
+  return { registry: new Registry(providers, options.defaultProvider), watches };
 }
 
 function liveCluster(
@@ -292,6 +306,7 @@ function liveCluster(
     signal,
     onService: (event) => controller()?.serviceChanged(event),
     onNode: (event) => controller()?.nodeChanged(event),
+    onEndpoints: (key) => controller()?.endpointsChanged(key),
   });
 }
 

@@ -28,7 +28,9 @@ export class ProviderRuntime {
 
   constructor(provider: Provider) {
     this.provider = provider;
-    this.traits = { name: provider.name, capabilities: provider.capabilities, settings: provider.settings };
+    const { name, capabilities, settings } = provider;
+    const targetsOf = provider.targetsOf?.bind(provider);
+    this.traits = { name, capabilities, settings, ...(targetsOf === undefined ? {} : { targetsOf }) };
     this.#settings = settingNames(provider.settings);
     const { pools } = provider;
     this.book =

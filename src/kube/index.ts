@@ -15,6 +15,7 @@ export { listAll, type ListRequest, type ListSink } from './list.ts';
 export { ListWatch, type ListWatchOptions, type Trouble, type Tuning } from './listwatch.ts';
 export { type Change, type ChangeSource, type Convert, isNewer, ObjectStore } from './store.ts';
 export { toNode, toPlainObject, toService } from './convert.ts';
+export { toEndpointSlice } from './convert-endpoints.ts';
 export {
   sameIngress,
   statusPatch,

@@ -1,4 +1,5 @@
 import type { Cidr, IpAddress, IpFamily } from './address.ts';
+import type { Endpoint } from './endpoint.ts';
 import type { Protocol, ServiceKey } from './service.ts';
 
 /** One port that the load balancer must serve, with the node port it forwards to (0 for pod targets). */
@@ -48,6 +49,9 @@ export interface LoadBalancer<Settings = Readonly<Record<string, unknown>>> {
   readonly healthCheck: HealthCheck;
   /** Seconds that a client sticks to its target; 0 without session affinity. */
   readonly clientIPAffinitySeconds: number;
+  /** Nodes to forward to; empty unless traffic goes to node ports. */
   readonly targets: readonly Target[];
+  /** Pods to forward to, sorted by address; empty unless traffic goes to pods. */
+  readonly endpoints: readonly Endpoint[];
   readonly settings: Settings;
 }

@@ -1,5 +1,6 @@
 import { parseCidr, type Cidr, type IpAddress } from '../model/address.ts';
 import type { Capabilities } from '../model/capabilities.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import { InvalidSpec, Unsupported } from '../model/errors.ts';
 import type { HealthCheck, LoadBalancer, LoadBalancerPort, Target } from '../model/load-balancer.ts';
 import { ANNOTATION_SOURCE_RANGES } from '../model/names.ts';
@@ -15,6 +16,8 @@ export interface ProviderTraits {
   readonly name: string;
   readonly capabilities: Capabilities;
   readonly settings: SettingsTable;
+  /** What traffic goes to, where a setting decides it; else the capability. */
+  readonly targetsOf?: (settings: Readonly<Record<string, unknown>>) => Capabilities['targets'];
 }
 
 /** What a Service is turned into its desired load balancer with. */
@@ -22,6 +25,8 @@ export interface DesiredContext {
   readonly traits: ProviderTraits;
   /** Eligible nodes, sorted by name (`targetsOf`). */
   readonly targets: readonly Target[];
+  /** Backends of the Service; needed where traffic goes to pods. */
+  readonly endpoints?: readonly Endpoint[];
   /** What address assignment gave; `undefined` when the provider has no pools and the request is passed on. */
   readonly assigned: readonly IpAddress[] | undefined;
 }
@@ -44,7 +49,8 @@ export interface Desired {
 export function desired(service: Service, context: DesiredContext): Desired {
   const { capabilities, name, settings } = context.traits;
   const parsed = parseSettings(name, settings, service.annotations);
-  const { ports, portErrors, notes } = servedPorts(service, capabilities);
+  const kind = targetKind(context.traits, parsed);
+  const { ports, portErrors, notes } = servedPorts(service, capabilities, kind);
   const addresses = requestedAddresses(service, capabilities);
   const affinity = affinityOf(service, capabilities);
   const loadBalancer: LoadBalancer = {
@@ -60,19 +66,30 @@ export function desired(service: Service, context: DesiredContext): Desired {
     externalTrafficPolicy: service.externalTrafficPolicy,
     healthCheck: healthCheckOf(service, capabilities),
     clientIPAffinitySeconds: affinity.seconds,
-    targets: capabilities.targets === 'nodePort' ? context.targets : [],
+    targets: kind === 'nodePort' ? context.targets : [],
+    endpoints: kind === 'podIP' ? sortedEndpoints(context.endpoints ?? []) : [],
     settings: parsed,
   };
   return {
     loadBalancer,
     portErrors,
-    notes: [...notes, ...addresses.notes, ...affinity.notes, ...targetNotes(loadBalancer, capabilities)],
+    notes: [...notes, ...addresses.notes, ...affinity.notes, ...targetNotes(loadBalancer, kind)],
   };
 }
 
-/** Ports of the Service that need a node port and have none, as people write them. */
-export function portsWithoutNodePort(service: Service, capabilities: Capabilities): readonly string[] {
-  if (capabilities.targets !== 'nodePort') return [];
+/**
+ * What the traffic of a Service goes to.
+ *
+ * @throws InvalidSpec as `parseSettings` does.
+ */
+export function targetKindOf(service: Service, traits: ProviderTraits): Capabilities['targets'] {
+  if (traits.targetsOf === undefined) return traits.capabilities.targets;
+  return targetKind(traits, parseSettings(traits.name, traits.settings, service.annotations));
+}
+
+/** Ports of the Service that need a node port and have none, as people write them. Throws as `targetKindOf` does. */
+export function portsWithoutNodePort(service: Service, traits: ProviderTraits): readonly string[] {
+  if (targetKindOf(service, traits) !== 'nodePort') return [];
   return service.ports.filter(({ nodePort }) => nodePort === 0).map(portText);
 }
 
@@ -118,7 +135,22 @@ interface ServedPorts {
   readonly notes: readonly Note[];
 }
 
-function servedPorts(service: Service, capabilities: Capabilities): ServedPorts {
+function targetKind(
+  { capabilities, targetsOf }: ProviderTraits,
+  settings: Readonly<Record<string, unknown>>,
+): Capabilities['targets'] {
+  return targetsOf?.(settings) ?? capabilities.targets;
+}
+
+function sortedEndpoints(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  return endpoints.toSorted((a, b) => compareText(a.address, b.address));
+}
+
+function servedPorts(
+  service: Service,
+  capabilities: Capabilities,
+  kind: Capabilities['targets'],
+): ServedPorts {
   if (service.ports.length === 0) {
     throw new InvalidSpec('NoPorts', { message: 'spec.ports is empty', remedy: REASONS.NoPorts.remedy });
   }
@@ -135,7 +167,7 @@ function servedPorts(service: Service, capabilities: Capabilities): ServedPorts 
     });
   }
   const served = service.ports.filter((port) => refusal(port) === undefined);
-  requireNodePorts(served, capabilities);
+  requireNodePorts(served, kind);
   const refused = service.ports.flatMap((port) => {
     const code = refusal(port);
     return code === undefined ? [] : [{ port, code }];
@@ -155,9 +187,9 @@ function servedPorts(service: Service, capabilities: Capabilities): ServedPorts 
   };
 }
 
-function requireNodePorts(ports: readonly ServicePort[], capabilities: Capabilities): void {
+function requireNodePorts(ports: readonly ServicePort[], kind: Capabilities['targets']): void {
   const missing = ports.filter(({ nodePort }) => nodePort === 0);
-  if (capabilities.targets !== 'nodePort' || missing.length === 0) return;
+  if (kind !== 'nodePort' || missing.length === 0) return;
   throw new InvalidSpec('NodePortMissing', {
     message: `spec.ports has no node port for ${missing.map(portText).join(', ')}`,
     remedy: REASONS.NodePortMissing.remedy,
@@ -195,7 +227,7 @@ function affinityOf(
   return { seconds: 0, notes: [note('SessionAffinityIgnored', 'spec.sessionAffinity', message)] };
 }
 
-function targetNotes(loadBalancer: LoadBalancer, capabilities: Capabilities): readonly Note[] {
-  if (capabilities.targets !== 'nodePort' || loadBalancer.targets.length > 0) return [];
+function targetNotes(loadBalancer: LoadBalancer, kind: Capabilities['targets']): readonly Note[] {
+  if (kind !== 'nodePort' || loadBalancer.targets.length > 0) return [];
   return [note('UnAvailableLoadBalancer', 'nodes', 'There are no available nodes for LoadBalancer')];
 }

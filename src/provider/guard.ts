@@ -38,6 +38,9 @@ export function guard(provider: Provider, options: GuardOptions): Provider {
     classes,
     capabilities,
     settings,
+    ...(provider.targetsOf === undefined
+      ? {}
+      : { targetsOf: (values) => pure(() => provider.targetsOf?.(values) ?? capabilities.targets) }),
     ...(provider.pools === undefined ? {} : { pools: () => pure(() => provider.pools?.() ?? []) }),
     async observe(signal, keys) {
       const observed = await calls('observe', signal, (inner) => provider.observe(inner, keys));

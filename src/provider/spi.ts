@@ -100,6 +100,20 @@ export interface Metrics {
   gauge(name: string, help: string, labels: readonly string[]): Instrument;
 }
 
+/** A resource that a provider wants to read: usually custom resources, such as pools. */
+export interface WatchDeclaration {
+  /** Path of the list in the API server: `/apis/metallb.io/v1beta1/ipaddresspools`. */
+  readonly path: string;
+  /** Called after each change, and once the first list is in. */
+  onChange(): void;
+}
+
+/** A watched resource. A resource that the API server does not know counts as empty, and is looked for again. */
+export interface Watched {
+  /** All objects as plain JSON, without managedFields, in no particular order; empty until the first list is in. */
+  list(): readonly unknown[];
+}
+
 /** What a provider may use of its host. */
 export interface Host {
   readonly clock: Clock;
@@ -109,6 +123,11 @@ export interface Host {
   readonly cluster: { readonly id: string; readonly name: string };
   /** Plans the keys again soon; all keys of this provider when `undefined`. `because` goes to the log. */
   enqueue(keys: readonly ServiceKey[] | undefined, because: string): void;
+  /**
+   * Declares a resource to watch. To be called in the factory; the first list is in before the first `observe`. The
+   * role that Berth runs under must allow list and watch.
+   */
+  watch(declaration: WatchDeclaration): Watched;
 }
 
 /** A provider. Methods are called with what the core validated; they may throw the errors of `model/errors.ts`. */
@@ -127,6 +146,8 @@ export interface Provider<
   readonly capabilities: Capabilities;
   /** The annotations it understands. Another key under its prefix is refused by the core. */
   readonly settings: SettingsTable;
+  /** What the traffic of a Service with these settings goes to, where a setting decides it; else the capability. */
+  targetsOf?(settings: Settings): Capabilities['targets'];
   /** Pools that the core assigns addresses from; without it, the provider chooses addresses itself. */
   pools?(): readonly AddressPool[];
   /**
