@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /**
  * Errors are named for what the core must do about them; `code` is the reason that people see in the Event, the
  * condition, the metric and `berth explain`. Providers throw these; anything else counts as `Transient`.
@@ -94,7 +96,7 @@ export function isBerthError(value: unknown): value is BerthError {
 export function asBerthError(value: unknown): BerthError {
   if (isBerthError(value)) return value;
   return new Transient('SyncLoadBalancerFailed', {
-    message: value instanceof Error ? value.message : String(value),
+    message: value instanceof Error ? value.message : typeof value === 'string' ? value : inspect(value),
     remedy: 'Berth tries again by itself; if it lasts, the log has the cause',
     cause: value,
   });
