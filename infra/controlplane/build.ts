@@ -185,7 +185,7 @@ async function build(job: Build): Promise<ControlPlaneAvailability | undefined> 
   } catch (error) {
     options.signal?.throwIfAborted();
     const reason = error instanceof Error ? error.message : String(error);
-    return { available: false, reason: `${component} could not be built:\n${reason}\n`, remedy };
+    return { available: false, reason: `${component} could not be built:\n${reason}`, remedy };
   }
 }
 

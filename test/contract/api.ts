@@ -103,13 +103,14 @@ export function contractApi(target: ContractTarget): ContractApi {
       return read<T>(await send(method, path, { ...options, signal }));
     },
     async watch<T>(path: string, query: Readonly<Record<string, string>> = {}, accept = 'application/json') {
-      const abort = new AbortController();
-      const response = await send('GET', path, {
-        query: { ...query, watch: 'true' },
-        accept,
-        signal: abort.signal,
-      });
-      return watchOf<T>(response, abort);
+      const opening = new AbortController();
+      const limit = setTimeout(() => opening.abort(), 30_000);
+      try {
+        const sent = { query: { ...query, watch: 'true' }, accept, signal: opening.signal };
+        return watchOf<T>(await send('GET', path, sent));
+      } finally {
+        clearTimeout(limit);
+      }
     },
     ...(target.compact ? { compact: target.compact } : {}),
     close: () => agent.destroy(),
@@ -136,17 +137,23 @@ function parse(text: string): unknown {
   }
 }
 
-function watchOf<T>(response: IncomingMessage, abort: AbortController): ContractWatch<T> {
+function watchOf<T>(response: IncomingMessage): ContractWatch<T> {
   const status = response.statusCode ?? 0;
-  // Nobody need be reading when the connection breaks or `close` cuts it; whoever reads on gets the error there.
+  // Nobody need be reading when the connection breaks; whoever reads on gets the error there.
   response.on('error', () => undefined);
-  const events = status === 200 ? eventsOf<T>(response, abort.signal) : refusalOf<T>(response);
+  const closed = new AbortController();
+  const events = status === 200 ? eventsOf<T>(response, closed.signal) : refusalOf<T>(response);
+  // Not by the signal of the request: that may already be over, and its socket somebody else's.
+  const close = (): void => {
+    closed.abort();
+    response.destroy();
+  };
   return {
     status,
-    close: () => abort.abort(),
+    close,
     next: () => events.next(),
     return: async () => {
-      abort.abort();
+      close();
       return { done: true, value: undefined };
     },
     [Symbol.asyncIterator]() {
