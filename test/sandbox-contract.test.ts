@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../src/sandbox/index.ts';
-import { type ContractApi, contractApi, contractCases } from './contract/index.ts';
+import {
+  type ContractApi,
+  contractApi,
+  contractCases,
+  contractResource,
+  customCases,
+} from './contract/index.ts';
 
 /** The same cases run against a real kube-apiserver in `test/real/contract.test.ts`; both must pass. */
 describe('the sandbox behaves as a Kubernetes API server does', () => {
@@ -8,7 +14,7 @@ describe('the sandbox behaves as a Kubernetes API server does', () => {
   let api: ContractApi;
 
   beforeAll(async () => {
-    sandbox = await startSandbox({ bookmarkIntervalMs: 1_000 });
+    sandbox = await startSandbox({ bookmarkIntervalMs: 1_000, customResources: [contractResource] });
     const compact = async (): Promise<void> => sandbox.faults.forgetHistory();
     api = contractApi({ url: sandbox.url, compact });
   });
@@ -18,7 +24,8 @@ describe('the sandbox behaves as a Kubernetes API server does', () => {
     await sandbox.stop();
   });
 
-  it.each(contractCases.map(({ name, run }) => [name, run] as const))('%s', async (_name, run) => {
+  const cases = [...contractCases, ...customCases];
+  it.each(cases.map(({ name, run }) => [name, run] as const))('%s', async (_name, run) => {
     await run(api);
   });
 });

@@ -10,9 +10,11 @@ import type { ResourceType } from './machinery/resource.ts';
 import { type Change, Store } from './machinery/store.ts';
 import { Requests } from './requests.ts';
 import { type CustomResource, customResource } from './resources/custom.ts';
+import { endpointSlices } from './resources/endpointslice.ts';
+import { events } from './resources/event.ts';
 import { namespaces } from './resources/namespace.ts';
 import { nodes } from './resources/node.ts';
-import { configMaps, endpointSlices, events, leases, pods, secrets } from './resources/plain.ts';
+import { configMaps, leases, pods, secrets } from './resources/plain.ts';
 import { services } from './resources/service.ts';
 
 /** How to start a sandbox. All of it may be left out. */

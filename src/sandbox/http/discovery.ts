@@ -3,12 +3,12 @@ import type { Registry } from '../machinery/registry.ts';
 import { apiVersionOf, type ResourceType } from '../machinery/resource.ts';
 import { json, type Reply } from './respond.ts';
 
-/** The Kubernetes version the sandbox claims to be, which is the one its rules were taken from. */
+/** What the sandbox claims to be: a version that kubectl 1.32 to 1.34 talks to without a warning about skew. */
 export const VERSION = {
   major: '1',
-  minor: '34',
-  gitVersion: 'v1.34.0+berth-sandbox',
-  platform: 'node',
+  minor: '33',
+  gitVersion: 'v1.33.0+berth-sandbox',
+  platform: `${process.platform}/${process.arch}`,
 } as const;
 
 /** Answers a path that is about the API and not about its objects; undefined when it is none of these. */

@@ -130,7 +130,8 @@ function exactRevision(query: URLSearchParams, limit: number): number | undefine
 
 /** @throws ApiError 400 */
 function readCount(text: string): number {
-  if (!/^\d*$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (!/^\d*$/.test(text))
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
   return Number(text);
 }
 

@@ -90,8 +90,8 @@ export function sendError(response: ServerResponse, error: ApiError): void {
 
 const BODY_LIMIT_BYTES = 3 * 1024 * 1024;
 
-/** Reads a body as text. @throws ApiError 413 beyond 3 MiB */
-export async function readBody(request: IncomingMessage): Promise<string> {
+/** Reads a body. @throws ApiError 413 beyond 3 MiB */
+export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -103,5 +103,5 @@ export async function readBody(request: IncomingMessage): Promise<string> {
     }
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }

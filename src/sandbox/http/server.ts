@@ -122,7 +122,7 @@ export class ApiServer {
     return true;
   }
 
-  #carryOut(route: Route, request: IncomingMessage, input: { body: string; warnings: string[] }): Reply {
+  #carryOut(route: Route, request: IncomingMessage, input: { body: Buffer; warnings: string[] }): Reply {
     const { registry, now } = this.#parts;
     const context = { registry, format: formatOf(request.headers.accept), now: now() };
     if (route.verb === 'get') return getOne(route, context);

@@ -14,13 +14,14 @@ import {
 } from '../machinery/status.ts';
 import { Entry } from '../machinery/store.ts';
 import { listJson, predicateOf, prefixOf, type ReadContext } from './list.ts';
+import { decodeProtobuf, PROTOBUF } from './protobuf.ts';
 import { includeObject, json, type Reply, shape } from './respond.ts';
 import type { Route } from './route.ts';
 
 /** Everything a write needs beside its route. */
 export interface WriteContext extends ReadContext {
   readonly contentType: string;
-  readonly body: string;
+  readonly body: Buffer;
   readonly warn: (text: string) => void;
 }
 
@@ -120,7 +121,7 @@ function invalidOption(field: string, value: string, supported: readonly string[
 
 /** DeleteOptions come in the body, or in the query when there is no body. */
 function deleteOptions(route: Route, context: WriteContext): DeleteOptions {
-  const body: JsonObject = context.body.trim() === '' ? {} : readObject(context);
+  const body: JsonObject = context.body.length === 0 ? {} : readObject(context);
   const preconditions = isObject(body['preconditions']) ? body['preconditions'] : {};
   const dryRun = Array.isArray(body['dryRun']) ? body['dryRun'].map(String) : route.query.getAll('dryRun');
   const { uid, resourceVersion } = preconditions;
@@ -135,6 +136,7 @@ const JSON_TYPES = ['', 'application/json'];
 const YAML_TYPES = ['application/yaml', 'application/x-yaml', 'text/yaml'];
 
 function readObject({ contentType, body }: WriteContext): JsonObject {
+  if (contentType === PROTOBUF) return decodeProtobuf(body);
   if (!JSON_TYPES.includes(contentType) && !YAML_TYPES.includes(contentType)) {
     throw unsupportedMediaType(['application/json', 'application/yaml']);
   }
@@ -143,17 +145,17 @@ function readObject({ contentType, body }: WriteContext): JsonObject {
   return value;
 }
 
-function parseJson(text: string): Json {
+function parseJson(body: Buffer): Json {
   try {
-    return JSON.parse(text) as Json;
+    return JSON.parse(body.toString()) as Json;
   } catch (error) {
     throw badRequest(`the body of the request is not JSON: ${(error as Error).message}`);
   }
 }
 
-function readYaml(text: string): Json {
+function readYaml(body: Buffer): Json {
   try {
-    return parseYaml(text) as Json;
+    return parseYaml(body.toString()) as Json;
   } catch (error) {
     throw badRequest(`the body of the request is not YAML: ${(error as Error).message}`);
   }

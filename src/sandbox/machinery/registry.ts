@@ -9,16 +9,15 @@ import { decodeObject, type FieldValidation } from './decode.ts';
 import { type Json, type KubeObject, keyOf } from './objects.ts';
 import { applyPatch, type PatchKind } from './apply-patch.ts';
 import { resourceId, type ResourceType } from './resource.ts';
+import { ApiError, alreadyExists, conflict, FieldErrors, forbidden, invalid, notFound } from './status.ts';
 import {
-  ApiError,
-  alreadyExists,
-  badRequest,
-  conflict,
-  FieldErrors,
-  forbidden,
-  invalid,
-  notFound,
-} from './status.ts';
+  isFinished,
+  matchName,
+  matchNamespace,
+  namespaceFinalizers,
+  specChanged,
+  takeOver,
+} from './update-rules.ts';
 import { validateMeta, validateMetaUpdate, validateNewFinalizers } from './validate-meta.ts';
 
 /** Which object is meant. `namespace` is empty for kinds without one. */
@@ -314,77 +313,3 @@ const SUFFIX = 'bcdfghjklmnpqrstvwxz2456789';
 function uidMismatch(wanted: string, actual: string): string {
   return `Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${actual}`;
 }
-
-function namespaceFinalizers(object: KubeObject): readonly string[] {
-  const spec = object['spec'] as { finalizers?: string[] } | undefined;
-  return object.kind === 'Namespace' ? (spec?.finalizers ?? []) : [];
-}
-
-function matchNamespace(at: { type: ResourceType; namespace: string }, next: KubeObject): void {
-  const { metadata } = next;
-  if (!at.type.namespaced) {
-    delete metadata.namespace;
-    return;
-  }
-  if (metadata.namespace !== undefined && metadata.namespace !== at.namespace) {
-    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
-  }
-  metadata.namespace = at.namespace;
-}
-
-function matchName(ref: ObjectRef, next: KubeObject): void {
-  if (next.metadata.name === '') throw badRequest('resource name may not be empty');
-  if (next.metadata.name === ref.name) return;
-  throw badRequest(
-    `the name of the object (${next.metadata.name}) does not match the name on the URL (${ref.name})`,
-  );
-}
-
-/** What an update cannot set is taken over from the stored object. */
-function takeOver(
-  type: ResourceType,
-  change: { next: KubeObject; previous: KubeObject },
-  status: boolean,
-): void {
-  const { next, previous } = change;
-  if (status) {
-    if (!type.statusCarriesMetadata) next.metadata = structuredClone(previous.metadata);
-    for (const field of Object.keys(type.schema.fields)) {
-      if (!STATUS_FIELDS.has(field)) restore(next, previous, field);
-    }
-  }
-  for (const field of SYSTEM_FIELDS) {
-    const stored = previous.metadata[field];
-    if (stored !== undefined) Object.assign(next.metadata, { [field]: stored });
-    else if (field !== 'deletionTimestamp') delete next.metadata[field];
-  }
-  next.metadata.uid ??= previous.metadata.uid ?? '';
-}
-
-const STATUS_FIELDS = new Set(['apiVersion', 'kind', 'metadata', 'status']);
-const SYSTEM_FIELDS = [
-  'creationTimestamp',
-  'deletionTimestamp',
-  'deletionGracePeriodSeconds',
-  'generation',
-] as const;
-
-function restore(next: KubeObject, previous: KubeObject, field: string): void {
-  if (previous[field] === undefined) delete next[field];
-  else next[field] = structuredClone(previous[field]);
-}
-
-/** True when a deleted object has lost its last finalizer. */
-function isFinished(next: KubeObject): boolean {
-  const { deletionTimestamp, finalizers } = next.metadata;
-  return deletionTimestamp !== undefined && !finalizers?.length && namespaceFinalizers(next).length === 0;
-}
-
-function specChanged(next: KubeObject, previous: KubeObject): boolean {
-  const fields = new Set(
-    [...Object.keys(next), ...Object.keys(previous)].filter((field) => !NOT_SPEC.has(field)),
-  );
-  return [...fields].some((field) => !isDeepStrictEqual(next[field], previous[field]));
-}
-
-const NOT_SPEC = new Set(['apiVersion', 'kind', 'metadata', 'status']);

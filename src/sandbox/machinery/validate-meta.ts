@@ -116,7 +116,8 @@ function validateAnnotations(annotations: Readonly<Record<string, string>>, erro
 /** Checks what an update may not change: uid, and new finalizers on an object that is being deleted. */
 export function validateMetaUpdate(next: ObjectMeta, previous: ObjectMeta, errors: FieldErrors): void {
   for (const field of ['uid', 'deletionTimestamp'] as const) {
-    if (next[field] !== previous[field]) errors.invalid(`metadata.${field}`, next[field], 'field is immutable');
+    if (next[field] !== previous[field])
+      errors.invalid(`metadata.${field}`, next[field], 'field is immutable');
   }
   if (previous.deletionTimestamp === undefined) return;
   const added = (next.finalizers ?? []).filter((each) => !previous.finalizers?.includes(each));
