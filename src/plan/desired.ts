@@ -1,4 +1,4 @@
-import { parseCidr, type Cidr, type IpAddress } from '../model/address.ts';
+import { parseCidr, type Cidr, type IpAddress, type IpFamily } from '../model/address.ts';
 import type { Capabilities } from '../model/capabilities.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { InvalidSpec, Unsupported } from '../model/errors.ts';
@@ -93,9 +93,11 @@ export function portsWithoutNodePort(service: Service, traits: ProviderTraits): 
   return service.ports.filter(({ nodePort }) => nodePort === 0).map(portText);
 }
 
+const EVERYBODY: Readonly<Record<IpFamily, Cidr>> = { IPv4: '0.0.0.0/0' as Cidr, IPv6: '::/0' as Cidr };
+
 /**
- * Who may connect: the field wins over Kubernetes' own annotation; spaces around entries are ignored; none (or one
- * that covers everybody) means everybody.
+ * Who may connect: the field wins over Kubernetes' own annotation; spaces around entries are ignored; none (or
+ * ranges that cover every address of the Service's families) means everybody.
  *
  * @throws InvalidSpec `InvalidSourceRange` naming the entry.
  * @throws Unsupported `SourceRangesUnsupported` rather than opening to everybody what should be limited.
@@ -114,6 +116,8 @@ export function sourceRangesOf(service: Service, capabilities: Capabilities): re
       remedy: REASONS.InvalidSourceRange.remedy,
     });
   });
+  const everybody = familiesOf(service, capabilities).every((family) => ranges.includes(EVERYBODY[family]));
+  if (everybody) return [];
   const limits = [...new Set(ranges)].toSorted(compareText);
   if (limits.length > 0 && !capabilities.sourceRanges) {
     throw new Unsupported('SourceRangesUnsupported', {
