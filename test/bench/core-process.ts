@@ -1,0 +1,184 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../harness/daemon.ts';
+import { BERTH_USER, type BenchCluster } from './core-cluster.ts';
+
+/** Linux counts CPU time in these (`sysconf(_SC_CLK_TCK)` is 100 on every architecture that Node supports). */
+const TICK_MS = 10;
+
+/** Memory of a process in MB (10^6 bytes), from `/proc/PID/status`. */
+export interface Memory {
+  readonly rss: number;
+  /** The part of it that is the process's own, apart from mapped files such as the node binary. */
+  readonly anonymous: number;
+  readonly peak: number;
+}
+
+/** Reads the memory of a process. */
+export async function memoryOf(pid: number): Promise<Memory> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const field = (name: string): number =>
+    (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024) / 1e6;
+  return { rss: field('VmRSS'), anonymous: field('RssAnon'), peak: field('VmHWM') };
+}
+
+/** CPU time of a process so far in milliseconds, user and system (proc(5), fields 14 and 15 of `stat`). */
+export async function cpuMsOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  // The name in field 2 may hold spaces; what follows its closing bracket does not.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
+
+/** A step in Berth's log. */
+export interface LoggedStep {
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  readonly verb: string;
+  readonly resource: string;
+}
+
+/** One `berth run`, in a process of its own. */
+export class BerthProcess {
+  /** `performance.now()` and `Date.now()` just before it was started. */
+  readonly startedAt: number = performance.now();
+  readonly startedWallMs: number = Date.now();
+  readonly pid: number;
+  readonly #child: ChildProcess;
+  readonly #port: number;
+  readonly #log: string;
+  readonly #ended: Promise<number | null>;
+
+  private constructor(child: ChildProcess, port: number, log: string) {
+    if (child.pid === undefined) throw new Error('berth run could not be started.');
+    this.pid = child.pid;
+    this.#child = child;
+    this.#port = port;
+    this.#log = log;
+    this.#ended = new Promise((resolve) => child.once('exit', resolve));
+  }
+
+  /** Starts it with the provider `memory` and everything else as it is by default, leader election included. */
+  static async start(cluster: BenchCluster, nodeArgs: readonly string[] = []): Promise<BerthProcess> {
+    const { dir } = cluster.plane;
+    const port = await freePort();
+    const [config, log] = [join(dir, `berth-${port}.yaml`), join(dir, `berth-${port}.log`)];
+    await writeFile(config, JSON.stringify(configuration(cluster, port)));
+    const out = openSync(log, 'a');
+    const args = [...nodeArgs, '--conditions=source', program(), 'run', '--config', config];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', out, out] });
+    closeSync(out);
+    return new BerthProcess(child, port, log);
+  }
+
+  /** Whether `/readyz` says so. */
+  async ready(): Promise<boolean> {
+    if (this.#child.exitCode !== null) throw new Error(`berth run has ended:\n${await this.tail()}`);
+    const answer = await this.#get('/readyz').catch(() => undefined);
+    return answer?.ok ?? false;
+  }
+
+  /** One family of `/metrics`: label text to value. */
+  async metric(name: string): Promise<ReadonlyMap<string, number>> {
+    const text = await (await this.#get('/metrics')).text();
+    const lines = text
+      .split('\n')
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+    return new Map(
+      lines.map((line) => {
+        const space = line.lastIndexOf(' ');
+        return [line.slice(name.length, space), Number(line.slice(space + 1))];
+      }),
+    );
+  }
+
+  /** How many steps have been carried out, by its own metric. */
+  async steps(labels: RegExp): Promise<number> {
+    let total = 0;
+    for (const [label, value] of await this.metric('berth_plan_steps_total'))
+      if (labels.test(label)) total += value;
+    return total;
+  }
+
+  /** Milliseconds until `/api/plan` has planned everything anew and answered. */
+  async planMs(): Promise<number> {
+    const begun = performance.now();
+    const answer = await this.#get('/api/plan');
+    if (!answer.ok) throw new Error(`/api/plan was answered ${answer.status}`);
+    await answer.text();
+    return performance.now() - begun;
+  }
+
+  /** What it logged since a moment, in milliseconds since the epoch. Not JSON: left out. */
+  async logged(sinceWallMs: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const lines = (await readFile(this.#log, 'utf8')).split('\n');
+    return lines.flatMap((line) => {
+      if (!line.startsWith('{')) return [];
+      const entry = JSON.parse(line) as Record<string, unknown>;
+      return Number(entry['time']) >= sinceWallMs ? [entry] : [];
+    });
+  }
+
+  /** The steps among what it logged. */
+  async loggedSteps(sinceWallMs: number): Promise<readonly LoggedStep[]> {
+    const entries = await this.logged(sinceWallMs);
+    return entries
+      .filter(({ msg }) => msg === 'step')
+      .map(({ time, verb, resource }) => ({
+        time: Number(time),
+        verb: String(verb),
+        resource: String(resource),
+      }));
+  }
+
+  /** The end of its log, for error messages. */
+  async tail(): Promise<string> {
+    return (await readFile(this.#log, 'utf8')).trimEnd().split('\n').slice(-15).join('\n');
+  }
+
+  /** SIGTERM, then waits for the end; returns the exit code. */
+  async stop(): Promise<number | null> {
+    if (this.#child.exitCode === null) this.#child.kill('SIGTERM');
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), 10_000);
+    const code = await this.#ended;
+    clearTimeout(late);
+    return code;
+  }
+
+  #get(path: string): Promise<Response> {
+    return fetch(`http://127.0.0.1:${this.#port}${path}`, { signal: AbortSignal.timeout(20_000) });
+  }
+}
+
+/** RSS of a Node process that does nothing, in MB: what no program on Node can be below. */
+export async function bareNode(): Promise<Memory> {
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)'], { stdio: 'ignore' });
+  try {
+    await sleep(1_000);
+    return await memoryOf(child.pid ?? 0);
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+/** JSON, which is YAML. */
+function configuration({ plane }: BenchCluster, port: number): object {
+  return {
+    kubeconfig: plane.kubeconfig(BERTH_USER),
+    clusterName: 'bench',
+    providers: { memory: { config: { pools: [{ name: 'bench', ranges: ['198.18.0.0/16'] }] } } },
+    leaderElection: { namespace: 'berth-system' },
+    listen: `127.0.0.1:${port}`,
+  };
+}
+
+/** `berth` itself. */
+function program(): string {
+  const cli = new URL('../../src/cli/main.ts', import.meta.url);
+  const path = existsSync(cli) ? '../../src/bin/berth.mjs' : './core-standin.ts';
+  return fileURLToPath(new URL(path, import.meta.url));
+}

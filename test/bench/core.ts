@@ -1,0 +1,119 @@
+import { parseArgs } from 'node:util';
+import { Observer, startCluster } from './core-cluster.ts';
+import {
+  atRest,
+  creation,
+  deletion,
+  empty,
+  firstServed,
+  nodesJoin,
+  type Phases,
+  restart,
+  type Sizes,
+  unrelatedEdits,
+} from './core-phases.ts';
+import { BerthProcess } from './core-process.ts';
+import { machineFacts, type Measurement, publish } from './report.ts';
+
+const USAGE = `npm run bench -- core [--services N] [--nodes N] [--quick] [--node-arg=ARG ...]
+
+  --services N      Services to create (1000)
+  --nodes N         Nodes that are there from the start (100)
+  --quick           100 Services, 10 Nodes, short rests: to see whether the benchmark works, not for figures
+  --node-arg=ARG    argument for Berth's node process, such as --node-arg=--cpu-prof; repeatable
+
+Needs the Kubernetes control plane (as \`npm test\` does). Takes under 3 minutes.
+Exit code 1: a target was missed, or the benchmark could not be finished.`;
+
+/** The whole benchmark ends by then, in whatever state. */
+const TOTAL_LIMIT_MS = 175_000;
+/** Nodes that join at once. */
+const CROWD = 50;
+
+const CAVEATS = [
+  'etcd, kube-apiserver, Berth and this benchmark share the cores; the notes say how much CPU time each of them took.',
+  'Times end when a watch in the benchmark process shows the change, so its way through the API server is in them.',
+  "API requests are counted by the API server (audit log of Berth's user), without renewals of the Lease.",
+  'The memory provider loses its load balancers with the process: a restart makes them anew, the Services stay as they are.',
+  'Berth runs unbuilt from its TypeScript sources, so start and RSS include what removes the types.',
+];
+
+/** Runs the benchmark; prints its table, writes its JSON, sets the exit code. */
+export async function run(args: readonly string[]): Promise<void> {
+  const sizes = sizesOf(args);
+  if (sizes === undefined) return console.log(USAGE);
+  const machine = machineFacts();
+  const measurements: Measurement[] = [];
+  try {
+    await measure(sizes, measurements);
+  } finally {
+    const { nodeArgs, ...setup } = sizes;
+    const report = { bench: 'core', machine, measurements, caveats: CAVEATS };
+    if (measurements.length > 0)
+      await publish({ ...report, setup: { ...setup, nodeArgs: nodeArgs.join(' ') } });
+  }
+}
+
+function sizesOf(args: readonly string[]): Sizes | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      services: { type: 'string' },
+      nodes: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      'node-arg': { type: 'string', multiple: true, default: [] },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const { quick } = values;
+  if (values.help) return undefined;
+  return {
+    services: Number(values.services ?? (quick ? 100 : 1_000)),
+    nodes: Number(values.nodes ?? (quick ? 10 : 100)),
+    starts: quick ? 1 : 3,
+    settleMs: quick ? 1_000 : 10_000,
+    restMs: quick ? 3_000 : 30_000,
+    nodeArgs: values['node-arg'],
+  };
+}
+
+/** Every phase, one after another, on one control plane. */
+async function measure(sizes: Sizes, measurements: Measurement[]): Promise<void> {
+  console.log('starting the control plane ...');
+  const cluster = await startCluster();
+  try {
+    await cluster.createNodes(0, sizes.nodes);
+    const observer = await Observer.start(cluster);
+    const signal = AbortSignal.timeout(TOTAL_LIMIT_MS);
+    const record = (measurement: Measurement): void => void measurements.push(measurement);
+    try {
+      await phases({ cluster, observer, sizes, signal, record });
+    } finally {
+      observer.close();
+    }
+  } finally {
+    await cluster.stop();
+  }
+}
+
+async function phases(bench: Phases): Promise<void> {
+  const { cluster, sizes } = bench;
+  await firstServed(bench);
+  const berth = await BerthProcess.start(cluster, sizes.nodeArgs);
+  try {
+    const before = await empty(bench, berth);
+    await creation(bench, berth);
+    await atRest(bench, berth, before);
+    await unrelatedEdits(bench, berth);
+    await nodesJoin(bench, berth, { from: sizes.nodes, count: 1 });
+    await nodesJoin(bench, berth, { from: sizes.nodes + 1, count: CROWD });
+  } finally {
+    await berth.stop();
+  }
+  const again = await restart(bench);
+  try {
+    await deletion(bench, again);
+  } finally {
+    await again.stop();
+  }
+}
