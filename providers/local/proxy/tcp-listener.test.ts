@@ -386,6 +386,9 @@ describe('changing a running listener', () => {
     const end = kit.outcome(client);
     listener.update(kit.settings([], { traffic: { drainMs: 100 } }));
     expect((await end).ended).toBe('ECONNRESET');
+    // A socket that has seen FIN is not read any more, so the target learns of the reset when it writes.
+    const [far] = old.sockets;
+    far?.write('is anybody there?');
     await kit.until(() => old.sockets.size === 0);
   });
 
