@@ -125,9 +125,10 @@ export class ListWatch<T> {
   }
 
   /**
-   * Takes the server's answer to our own write, so that the cache has it before its event comes; that event is then
-   * not told any more. `onChange` hears of it with `via: 'put'`. Every such write must have carried the
-   * resourceVersion it was based on: then the answer holds no change of anybody else.
+   * Takes the server's answer to our own write, so that the cache has it when this returns. Answer and event come over
+   * two connections: whichever is first is told (`via: 'put'` or `'watch'`), the other one is not. Who passes over
+   * `via: 'put'` must have sent the write with the resourceVersion it was based on: only then does the answer hold no
+   * change of anybody else.
    */
   put(raw: unknown): void {
     this.#absorb(() => this.#store.put(raw));
