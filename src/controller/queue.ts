@@ -35,6 +35,8 @@ interface Entry {
   state: 'idle' | 'queued' | 'running';
   /** Asked for again while running. */
   dirty: boolean;
+  /** The highest that was asked for since the last success. */
+  priority: number;
   failures: number;
   queuedAt: number;
   cancelTimer: (() => void) | undefined;
@@ -42,8 +44,9 @@ interface Entry {
 
 /**
  * A queue of keys. Guarantees: one key is never worked on by two workers at once; a key that is added while it is
- * worked on is worked on once more; adding a queued key again changes nothing but its priority; higher priorities
- * first, then first in first out. The queue owns the back-off of each key.
+ * worked on is worked on once more; adding a queued key again may raise its priority and changes nothing else; higher
+ * priorities first, then first in first out; a key keeps its priority until it succeeds. The queue owns the back-off of
+ * each key.
  */
 export class KeyedQueue {
   readonly #options: QueueOptions;
@@ -72,9 +75,11 @@ export class KeyedQueue {
     const entry = this.#entry(key);
     entry.cancelTimer?.();
     entry.cancelTimer = undefined;
+    const raised = priority > entry.priority;
+    if (raised) entry.priority = priority;
     if (entry.state === 'running') entry.dirty = true;
-    else if (entry.state === 'queued') this.#pool.setPriority(key, priority);
-    else this.#enqueue(key, entry, priority);
+    else if (entry.state === 'idle') this.#enqueue(key, entry);
+    else if (raised) this.#pool.setPriority(key, priority);
   }
 
   /** Asks for a key after a while; asking for it at once meanwhile makes this obsolete. */
@@ -114,24 +119,33 @@ export class KeyedQueue {
   #entry(key: string): Entry {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      entry = { state: 'idle', dirty: false, failures: 0, queuedAt: 0, cancelTimer: undefined };
+      entry = {
+        state: 'idle',
+        dirty: false,
+        priority: 0,
+        failures: 0,
+        queuedAt: 0,
+        cancelTimer: undefined,
+      };
       this.#entries.set(key, entry);
     }
     return entry;
   }
 
-  #enqueue(key: string, entry: Entry, priority: number): void {
+  #enqueue(key: string, entry: Entry): void {
     entry.state = 'queued';
     entry.queuedAt = this.#options.clock.monotonic();
-    void this.#pool.add(() => this.#run(key, entry), { id: key, priority });
+    void this.#pool.add(() => this.#run(key, entry), { id: key, priority: entry.priority });
     this.#options.observer?.added(this.#pool.size);
   }
 
   async #run(key: string, entry: Entry): Promise<void> {
     const { clock, work, observer } = this.#options;
     const startedAt = clock.monotonic();
+    const { priority } = entry;
     entry.state = 'running';
     entry.dirty = false;
+    entry.priority = 0;
     observer?.started(startedAt - entry.queuedAt, this.#pool.size);
     const outcome = await work(key).catch((error: unknown): Outcome => {
       observer?.failed(key, error);
@@ -139,6 +153,7 @@ export class KeyedQueue {
     });
     observer?.finished(clock.monotonic() - startedAt);
     entry.state = 'idle';
+    if (outcome.requeue !== 'forget') entry.priority = Math.max(entry.priority, priority);
     if (!this.#closed) this.#settle(key, entry, outcome);
   }
 
@@ -146,7 +161,7 @@ export class KeyedQueue {
     if (outcome.requeue === 'forget') entry.failures = 0;
     if (outcome.requeue === 'backoff') entry.failures += 1;
     if (entry.dirty) {
-      this.#enqueue(key, entry, 0);
+      this.#enqueue(key, entry);
     } else if (outcome.requeue === 'forget') {
       this.#entries.delete(key);
     } else {
