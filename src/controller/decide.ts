@@ -64,14 +64,12 @@ export function plannedSteps(
   const observed = state.view.loadBalancers.get(key);
   const replaced = wanted !== undefined && observed !== undefined && observed.uid !== wanted.uid;
   if (!replaced) return provider.plan({ scope: 'loadBalancer', key, desired: wanted }, state.view);
-  const without = new Map(state.view.loadBalancers);
-  without.delete(key);
+  const { environment, shared } = state.view;
+  const loadBalancers = new Map(state.view.loadBalancers);
+  loadBalancers.delete(key);
   return [
     ...provider.plan({ scope: 'loadBalancer', key, desired: undefined }, state.view),
-    ...provider.plan(
-      { scope: 'loadBalancer', key, desired: wanted },
-      { ...state.view, loadBalancers: without },
-    ),
+    ...provider.plan({ scope: 'loadBalancer', key, desired: wanted }, { environment, shared, loadBalancers }),
   ];
 }
 
