@@ -169,9 +169,11 @@ class ControllerProcess {
   /** Where `berth plan` finds this process while it leads. */
   get endpoint(): string {
     const { pod } = this.#options;
-    return pod === undefined
-      ? `http://${this.#http?.host}:${this.#http?.port}`
-      : `${pod}:${this.#http?.port}`;
+    const { host = '', port } = this.#http ?? {};
+    if (pod !== undefined) return `${pod}:${port}`;
+    // Listening on all addresses is no address to ask at.
+    const reached = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
+    return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
   }
 
   /** Another process leads; being ready to take over is all that is asked of this one. */
