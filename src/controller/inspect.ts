@@ -44,6 +44,8 @@ export interface Explanation {
   readonly message: string;
   readonly remedy: string;
   readonly addresses: readonly string[];
+  /** `80/TCP to node port 30080`, in the Service's order. */
+  readonly ports: readonly string[];
   readonly notes: readonly Note[];
   readonly nodes: readonly {
     readonly name: string;
@@ -116,6 +118,9 @@ export class Inspector {
       lifecycle,
       ...reason,
       addresses: addressesOf(service.ingress),
+      ports: service.ports.map((port) =>
+        port.nodePort === 0 ? portText(port) : `${portText(port)} to node port ${port.nodePort}`,
+      ),
       notes: decision !== undefined && 'notes' in decision ? decision.notes : [],
       nodes: this.#nodes(),
       steps: entry?.steps ?? [],
@@ -225,6 +230,7 @@ export class Inspector {
       message: `there is no Service ${key}`,
       remedy: 'Check namespace and name with `kubectl get services --all-namespaces`',
       addresses: [],
+      ports: [],
       notes: [],
       nodes: [],
       steps: [],
