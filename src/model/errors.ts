@@ -92,9 +92,19 @@ export function isBerthError(value: unknown): value is BerthError {
   return typeof value === 'object' && value !== null && mark in value;
 }
 
-/** Any thrown value as a classified error: what is not one becomes `Transient` with code `SyncLoadBalancerFailed`. */
+/** How deep a classified error may be wrapped in others. */
+const MAX_CAUSES = 8;
+
+/**
+ * Any thrown value as a classified error: one that others are wrapped around (by `cause`) is taken out; what is none
+ * becomes `Transient` with code `SyncLoadBalancerFailed`.
+ */
 export function asBerthError(value: unknown): BerthError {
-  if (isBerthError(value)) return value;
+  let inner = value;
+  for (let depth = 0; depth <= MAX_CAUSES && !isBerthError(inner); depth++) {
+    inner = inner instanceof Error ? inner.cause : undefined;
+  }
+  if (isBerthError(inner)) return inner;
   return new Transient('SyncLoadBalancerFailed', {
     message: value instanceof Error ? value.message : typeof value === 'string' ? value : inspect(value),
     remedy: 'Berth tries again by itself; if it lasts, the log has the cause',
