@@ -129,7 +129,8 @@ export class Reporter {
     const reaction = REACTIONS[error.kind];
     this.#options.syncs.record({ outcome: reaction.outcome }, 1);
     this.#options.log.info({ service: keyOf(service), code: error.code, kind: error.kind }, error.message);
-    if (reaction.event) this.event(service, 'Warning', { reason: error.code, message: error.message });
+    if (reaction.event && (reaction.requeue !== 'edit' || this.#isNews(service, error)))
+      this.event(service, 'Warning', { reason: error.code, message: error.message });
     const { condition: status } = reaction;
     if (status === 'keep') this.#unclean(service);
     else
@@ -172,6 +173,13 @@ export class Reporter {
     const { ingress, verdict: condition } = wanted;
     this.writing(keyOf(service), { ...tracesOf(service), ingress, condition });
     await this.#options.cluster.writes.patchStatus(service, { ingress, condition }, signal);
+  }
+
+  /** Whether people do not know yet what only their edit can mend: passes for other reasons do not tell it again. */
+  #isNews(service: Service, error: BerthError): boolean {
+    const known = verdictOf(service);
+    const edited = this.#edited.delete(keyOf(service));
+    return edited || known?.reason !== error.code || known.message !== error.message;
   }
 
   #unclean(service: Service): void {
