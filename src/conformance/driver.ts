@@ -7,7 +7,8 @@ import {
   type IpAddress,
   type IpFamily,
 } from '../model/address.ts';
-import { isBerthError, NotReady } from '../model/errors.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { asBerthError, isBerthError } from '../model/errors.ts';
 import type { LoadBalancer, Target } from '../model/load-balancer.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import { addressRequest } from '../plan/addresses.ts';
@@ -22,7 +23,9 @@ import { portWith, serviceWith, targetWith } from './fixtures.ts';
 import { createTestHost } from './host.ts';
 import type { ConformanceSubject, ConformanceWorld } from './subject.ts';
 
-/** How often a plan may be made before the provider is said not to converge. */
+/** How often a plan may be carried out and followed by another one; the core allows no more. */
+const MAX_PLANS = 5;
+/** How often something may be waited for or observed again. */
 const MAX_ROUNDS = 50;
 /** Longest real wait for one `NotReady`, in milliseconds, when the world has no `settle`. */
 const MAX_WAIT_MS = 5_000;
@@ -35,6 +38,15 @@ const TARGETS: readonly Target[] = [1, 2, 3].map((n) =>
   }),
 );
 
+const ENDPOINTS: readonly Endpoint[] = [1, 2].map((n) => ({
+  address: `198.51.100.${10 + n}` as IpAddress,
+  node: `node-${n}`,
+  ready: true,
+  serving: true,
+  terminating: false,
+  ports: [0, 1, 2].map((index) => ({ name: `port-${index}`, protocol: 'TCP', port: 8080 })),
+}));
+
 /**
  * What the kit drives a provider with: the same desired state, address assignment, guard and observed state as the
  * controller, without Kubernetes around it. Planner inputs are frozen.
@@ -45,6 +57,7 @@ export class Driver {
   /** Never aborted. */
   readonly signal: AbortSignal = new AbortController().signal;
   readonly targets: readonly Target[];
+  readonly endpoints: readonly Endpoint[];
   readonly ports: readonly number[];
   /** What is known of the world: carried forward step by step, or read afresh by `observe()`. */
   state = new ObservedState();
@@ -60,6 +73,7 @@ export class Driver {
     this.raw = world.provider;
     this.provider = guarded(world.provider);
     this.targets = subject.targets ?? TARGETS;
+    this.endpoints = subject.endpoints ?? ENDPOINTS;
     this.ports = subject.ports ?? [8081, 8082, 8083];
   }
 
@@ -77,11 +91,11 @@ export class Driver {
   }
 
   /** What the core would want for a Service; with pools, addresses are assigned and kept as the core does. */
-  want(service: Service, targets: readonly Target[] = this.targets): LoadBalancer {
+  want(service: Service, targets = this.targets, endpoints = this.endpoints): LoadBalancer {
     const { provider } = this;
     const pools = provider.pools?.();
     const assigned = pools === undefined ? undefined : this.#assign(service, pools);
-    return desired(service, { traits: provider, targets, assigned }).loadBalancer;
+    return desired(service, { traits: provider, targets, endpoints, assigned }).loadBalancer;
   }
 
   /** The steps to what is wanted, or (for a key) to nothing. */
@@ -158,19 +172,29 @@ export class Driver {
   }
 
   async #loop(request: PlanRequest): Promise<readonly Step[]> {
-    let first: readonly Step[] | undefined;
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      const steps = this.provider.plan(request, this.state.view);
-      first ??= steps;
-      if (steps.length === 0) return first;
-      await this.#round(steps);
+    const first = this.provider.plan(request, this.state.view);
+    let steps = first;
+    let plans = 0;
+    for (let round = 0; steps.length > 0; round++) {
+      const before = JSON.stringify(steps);
+      const done = await this.#round(steps);
+      steps = this.provider.plan(request, this.state.view);
+      if (done) plans += 1;
+      const again = done && JSON.stringify(steps) === before;
+      if (again || plans > MAX_PLANS || round > MAX_ROUNDS) {
+        fail(
+          `it does not converge: after ${round + 1} rounds the plan still has ${steps.map(stepText).join('; ')}`,
+        );
+      }
     }
-    const steps = this.provider.plan(request, this.state.view);
-    return fail(`after ${MAX_ROUNDS} rounds the plan still has: ${steps.map(stepText).join('; ')}`);
+    return first;
   }
 
-  /** One pass over a plan, as the core makes it: steps of a stage side by side, and none after a stage that failed. */
-  async #round(steps: readonly Step[]): Promise<void> {
+  /**
+   * One pass over a plan, as the core makes it: steps of a stage side by side, and none after a stage that failed.
+   * Says whether all of it was carried out.
+   */
+  async #round(steps: readonly Step[]): Promise<boolean> {
     for (const stage of stagesOf(steps)) {
       const outcomes = await Promise.allSettled(
         stage.map(async (step) => {
@@ -180,16 +204,21 @@ export class Driver {
       const errors = outcomes.flatMap((outcome) =>
         outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
       );
-      if (errors.length > 0) return this.#react(errors);
+      if (errors.length > 0) {
+        await this.#react(errors);
+        return false;
+      }
     }
+    return true;
   }
 
   async #react(errors: readonly unknown[]): Promise<void> {
-    const hard = errors.find(
-      (error) => !isBerthError(error) || !['NotReady', 'Conflict'].includes(error.kind),
-    );
+    const known = errors.map(asBerthError);
+    const hard = known.find(({ kind }) => !['NotReady', 'Throttled', 'Conflict'].includes(kind));
     if (hard !== undefined) throw hard;
-    const waits = errors.flatMap((error) => (error instanceof NotReady ? [error.retryAfterMs ?? 0] : []));
+    const waits = known
+      .filter(({ kind }) => kind !== 'Conflict')
+      .map(({ retryAfterMs }) => retryAfterMs ?? 1_000);
     if (waits.length > 0) await this.settle(Math.max(...waits));
     if (waits.length < errors.length) await this.observe();
   }

@@ -1,4 +1,5 @@
 import type { Capabilities } from '../model/capabilities.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Target } from '../model/load-balancer.ts';
 import type { ServiceKey } from '../model/service.ts';
 import type { Provider } from '../provider/spi.ts';
@@ -27,6 +28,8 @@ export interface ConformanceSubject {
   create(): Promise<ConformanceWorld>;
   /** At least two nodes that may be used as targets. */
   readonly targets?: readonly Target[];
+  /** At least two pods that may be backends, where traffic goes to pods. */
+  readonly endpoints?: readonly Endpoint[];
   /** At least three free ports that a load balancer may listen on. */
   readonly ports?: readonly number[];
   /** Addresses to ask for, one for each family that can be asked for; by default the last ones of the first pool. */

@@ -11,9 +11,8 @@ import type { LoadBalancer } from '../model/load-balancer.ts';
 import type { AddressPool } from '../model/pool.ts';
 import { REASONS } from '../model/reasons.ts';
 import type { ServiceKey } from '../model/service.ts';
-import type { SettingsOf, SettingsTable } from '../model/settings.ts';
 import { portText } from '../plan/desired.ts';
-import { compareText, ordered, type Json, type Step, type StepVerb } from '../plan/step.ts';
+import type { Step } from '../plan/step.ts';
 import {
   MemoryCloud,
   withoutListener,
@@ -22,26 +21,11 @@ import {
   type MemoryLoadBalancer,
   type MemoryTarget,
 } from './memory-cloud.ts';
+import { memorySettings, planMemory, same, type MemorySettings } from './memory-plan.ts';
 import { CONTRACT, type Change, type Host, type IngressResult, type Provider } from './spi.ts';
 
+export type { MemorySettings } from './memory-plan.ts';
 export * from './memory-cloud.ts';
-
-const settings = {
-  idleTimeoutSeconds: {
-    annotations: ['memory.berth.dev/idle-timeout-seconds'],
-    type: 'a whole number of seconds from 1 to 3600',
-    default: 60,
-    doc: 'How long a connection may be silent before it is closed.',
-    schema: z
-      .string()
-      .regex(/^\d{1,4}$/)
-      .transform(Number)
-      .pipe(z.number().min(1).max(3600)),
-  },
-} as const satisfies SettingsTable;
-
-/** The values of the provider's annotations. */
-export type MemorySettings = SettingsOf<typeof settings>;
 
 const CAPABILITIES: Capabilities = {
   loadBalancerIP: 'honoured',
@@ -69,7 +53,6 @@ export interface MemoryProviderOptions {
   readonly hostnames?: boolean;
 }
 
-type Balancer = LoadBalancer<MemorySettings>;
 type MemoryChange = Change<MemoryLoadBalancer>;
 
 /** Makes a provider over a cloud, which several providers may share: two replicas, or one after a restart. */
@@ -83,113 +66,15 @@ export function createMemoryProvider(
     name,
     classes: options.classes ?? [`berth.dev/${name}`],
     capabilities: { ...CAPABILITIES, ...options.capabilities },
-    settings,
+    settings: memorySettings,
     ...(pools === undefined ? {} : { pools: typeof pools === 'function' ? pools : () => pools }),
     async observe(signal, keys) {
       return { environment: undefined, shared: undefined, loadBalancers: await cloud.describe(signal, keys) };
     },
-    plan(request, observed) {
-      if (request.scope === 'shared') return [];
-      const have = observed.loadBalancers.get(request.key);
-      if (request.desired === undefined) return have === undefined ? [] : teardown(request.key, have);
-      // The core removes another Service's load balancer first; a plan is total, so it says so here as well.
-      if (have !== undefined && have.uid !== request.desired.uid) return teardown(request.key, have);
-      return ordered(differences(request.desired, have));
-    },
+    plan: planMemory,
     apply: (step, _observed, signal) => carryOut({ cloud, step, signal }),
     ingress: (desired, have) => ingressOf(desired, have, options.hostnames ?? false),
     close: () => Promise.resolve(),
-  };
-}
-
-/** The steps that make it as desired: the load balancer itself, then its listeners and targets side by side. */
-function differences(desired: Balancer, have: MemoryLoadBalancer | undefined): readonly Step[] {
-  const scope = desired.key;
-  const wanted = frontendOf(desired);
-  const listeners = Object.fromEntries(desired.ports.map((port) => [portText(port), listenerOf(port)]));
-  const names = new Set([...Object.keys(listeners), ...Object.keys(have?.listeners ?? {})]);
-  return [
-    ...(have === undefined || !satisfies(have.frontend, wanted)
-      ? [
-          step({
-            scope,
-            resource: 'loadBalancer',
-            key: scope,
-            stage: 0,
-            before: have && { uid: have.uid, ...have.frontend },
-            after: { uid: desired.uid, ...wanted },
-          }),
-        ]
-      : []),
-    ...[...names].flatMap((name) =>
-      same(have?.listeners[name], listeners[name])
-        ? []
-        : [
-            step({
-              scope,
-              resource: 'listener',
-              key: name,
-              stage: 1,
-              before: have?.listeners[name],
-              after: listeners[name],
-            }),
-          ],
-    ),
-    ...targetSteps(scope, have?.targets ?? [], { after: targetsOf(desired), stage: 1 }),
-  ];
-}
-
-/** The steps that leave nothing: what hangs on the load balancer first. Needs nothing but what was observed. */
-function teardown(scope: ServiceKey, have: MemoryLoadBalancer): readonly Step[] {
-  return ordered([
-    ...Object.entries(have.listeners).map(([key, before]) =>
-      step({ scope, resource: 'listener', key, stage: 0, before }),
-    ),
-    ...targetSteps(scope, have.targets, { after: [], stage: 0 }),
-    step({
-      scope,
-      resource: 'loadBalancer',
-      key: scope,
-      stage: 1,
-      before: { uid: have.uid, ...have.frontend },
-    }),
-  ]);
-}
-
-/** All targets of a load balancer change in one step, so that a new node costs one call. */
-function targetSteps(
-  scope: ServiceKey,
-  before: readonly MemoryTarget[],
-  { after, stage }: { readonly after: readonly MemoryTarget[]; readonly stage: number },
-): readonly Step[] {
-  if (same(before, after)) return [];
-  const some = (targets: readonly MemoryTarget[]): Json | undefined =>
-    targets.length > 0 ? targets : undefined;
-  return [step({ scope, resource: 'targets', key: 'all', stage, before: some(before), after: some(after) })];
-}
-
-interface StepParts {
-  readonly scope: ServiceKey;
-  readonly resource: 'loadBalancer' | 'listener' | 'targets';
-  readonly key: string;
-  readonly stage: number;
-  readonly before?: Json | undefined;
-  readonly after?: Json | undefined;
-}
-
-function step({ before, after, ...parts }: StepParts): Step {
-  const verb: StepVerb = before === undefined ? 'create' : after === undefined ? 'delete' : 'update';
-  const reasons = {
-    create: `${parts.resource} ${parts.key} is wanted and does not exist`,
-    update: `${parts.resource} ${parts.key} is not as it is wanted`,
-    delete: `${parts.resource} ${parts.key} exists and is not wanted`,
-  };
-  return {
-    ...parts,
-    verb,
-    ...(before === undefined ? {} : { before }),
-    ...(after === undefined ? {} : { after }),
-    because: reasons[verb],
   };
 }
 
@@ -253,7 +138,7 @@ function anothers(key: ServiceKey): Conflict {
 }
 
 function ingressOf(
-  desired: Balancer,
+  desired: LoadBalancer<MemorySettings>,
   have: MemoryLoadBalancer | undefined,
   hostnames: boolean,
 ): IngressResult {
@@ -263,40 +148,6 @@ function ingressOf(
   }
   if (hostnames) return { kind: 'ready', ingress: [{ hostname: `${desired.uid}.lb.memory.test` }] };
   return { kind: 'ready', ingress: have.frontend.addresses.map((ip) => ({ ip, ipMode: 'VIP' })) };
-}
-
-function frontendOf(desired: Balancer): MemoryFrontend {
-  const { healthCheck } = desired;
-  return {
-    families: desired.families,
-    addresses: desired.addresses,
-    sourceRanges: desired.sourceRanges,
-    clientIPAffinitySeconds: desired.clientIPAffinitySeconds,
-    healthCheck: healthCheck.kind === 'http' ? `http :${healthCheck.port}${healthCheck.path}` : 'default',
-    idleTimeoutSeconds: desired.settings.idleTimeoutSeconds,
-  };
-}
-
-/** Whether it is as wanted. Addresses that nobody asked for by name may be any. */
-function satisfies(have: MemoryFrontend, wanted: MemoryFrontend): boolean {
-  const asked = wanted.addresses.every((ip) => have.addresses.includes(ip));
-  return asked && same({ ...have, addresses: [] }, { ...wanted, addresses: [] });
-}
-
-function listenerOf({ protocol, port, nodePort }: MemoryListener): MemoryListener {
-  return { protocol, port, nodePort };
-}
-
-/** Sorted, so that the order in which nodes are listed is no difference. */
-function targetsOf({ targets }: Balancer): readonly MemoryTarget[] {
-  return targets
-    .map(({ node, providerID, addresses }) => ({ node, providerID, addresses }))
-    .toSorted((a, b) => compareText(a.node, b.node));
-}
-
-/** Equality of plain values whose keys were written in the same order, as those of this provider are. */
-function same(a: Json | undefined, b: Json | undefined): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 const rangeSchema = z.string().transform((text, context): IpRange => {

@@ -97,6 +97,21 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'a pod that comes or goes costs one step, whatever the number of ports (one for each where a port has targets of its own)',
+    requires: ({ capabilities: { targets } }) =>
+      targets === 'podIP' || `it does not forward to pods (targets: ${targets})`,
+    run: async (driver) => {
+      const service = driver.service({ ports: [driver.port(0), driver.port(1)] });
+      const allowed = driver.subject.targetsPerPort === true ? 2 : 1;
+      await driver.converge(driver.want(service));
+      for (const endpoints of [driver.endpoints.slice(1), driver.endpoints]) {
+        const steps = await driver.converge(driver.want(service, [], endpoints));
+        assert.ok(steps.length > 0, 'the change of pods is not planned');
+        assert.ok(steps.length <= allowed, `${steps.length} steps for one pod`);
+      }
+    },
+  },
+  {
     name: 'a load balancer without any node converges, and takes the first node that comes',
     requires: nodePorts,
     run: async (driver) => {

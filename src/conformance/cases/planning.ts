@@ -22,10 +22,15 @@ export const planningCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: 'the order of ports and targets in the input makes no difference to the plan',
+    name: 'the order of ports, nodes and pods in the input makes no difference to the plan',
     run: async (driver) => {
       const wanted = await changed(driver);
-      const turned = { ...wanted, ports: wanted.ports.toReversed(), targets: wanted.targets.toReversed() };
+      const turned = {
+        ...wanted,
+        ports: wanted.ports.toReversed(),
+        targets: wanted.targets.toReversed(),
+        endpoints: wanted.endpoints.toReversed(),
+      };
       assert.deepEqual(driver.plan(turned), driver.plan(wanted));
       await driver.converge(wanted);
       assert.deepEqual(driver.plan(turned), [], 'after convergence the turned input is a difference');
