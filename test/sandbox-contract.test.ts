@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../src/sandbox/index.ts';
 import {
   type ContractApi,
@@ -26,6 +26,6 @@ describe('the sandbox behaves as a Kubernetes API server does', () => {
 
   const cases = [...contractCases, ...customCases];
   it.each(cases.map(({ name, run }) => [name, run] as const))('%s', async (_name, run) => {
-    await run(api);
+    await expect(run(api)).resolves.toBeUndefined();
   });
 });

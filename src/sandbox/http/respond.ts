@@ -90,18 +90,16 @@ export function sendError(response: ServerResponse, error: ApiError): void {
 
 const BODY_LIMIT_BYTES = 3 * 1024 * 1024;
 
-/** Reads a body. @throws ApiError 413 beyond 3 MiB */
+/** Reads a body. @throws ApiError 413 beyond 3 MiB, after the rest was read and dropped, so that the answer arrives */
 export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > BODY_LIMIT_BYTES) {
-      throw new ApiError(413, 'RequestEntityTooLarge', {
-        message: `Request entity too large: limit is ${BODY_LIMIT_BYTES}`,
-      });
-    }
-    chunks.push(chunk);
+    if (size <= BODY_LIMIT_BYTES) chunks.push(chunk);
   }
-  return Buffer.concat(chunks);
+  if (size <= BODY_LIMIT_BYTES) return Buffer.concat(chunks);
+  throw new ApiError(413, 'RequestEntityTooLarge', {
+    message: `Request entity too large: limit is ${BODY_LIMIT_BYTES}`,
+  });
 }

@@ -89,7 +89,8 @@ export class ApiServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { registry, requests, faults } = this.#parts;
-    const url = new URL(request.url ?? '/', this.url);
+    // Put together and not resolved, because `//` would be resolved to another host.
+    const url = new URL(this.url + (request.url ?? '/'));
     const method = request.method ?? 'GET';
     const document = method === 'GET' ? discover(url.pathname, registry, new URL(this.url).host) : undefined;
     if (document) {

@@ -99,7 +99,7 @@ class Cluster implements SimulatedNodes {
   }
 
   async add(): Promise<SimulatedNode> {
-    const index = ++this.#lastNode;
+    const index = this.#nextIndex();
     const node = new SimulatedNode({
       name: `node-${index}`,
       address: this.#plan.node(index),
@@ -153,6 +153,13 @@ class Cluster implements SimulatedNodes {
     await this.#endpoints.settled();
     for (const node of this.#nodes) node.close();
     this.#plan.release();
+  }
+
+  /** Nodes of an earlier set may still be in the API. */
+  #nextIndex(): number {
+    do this.#lastNode++;
+    while (this.#sandbox.objects.get({ resource: 'nodes', name: `node-${this.#lastNode}` }));
+    return this.#lastNode;
   }
 
   #backends(): Backend[] {

@@ -101,8 +101,7 @@ export class SimulatedNode {
     await sleep(delayMs, undefined, signal ? { signal } : {});
     for (const backend of this.backends) backend.ready = false;
     await this.#parts.changed();
-    await this.#proxy.drain(graceMs);
-    await Promise.all(this.backends.map((backend) => backend.drain(graceMs)));
+    await Promise.all([this.#proxy, ...this.backends].map((part) => part.drain(graceMs)));
   }
 
   /** Dies: connections are reset, ports are closed, the Node turns NotReady. The Node object stays. */
