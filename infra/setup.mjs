@@ -16,25 +16,36 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
   process.exit(3);
 }
 
-const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+const wanted = createHash('sha256')
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .digest('hex');
 const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : '';
 if (installed !== wanted || !existsSync(pinned)) install();
 
 const [script, ...args] = process.argv.slice(2);
-const child = spawn(pinned, ['--conditions=source', join(root, script), ...args], { stdio: 'inherit', cwd: process.cwd() });
+const child = spawn(pinned, ['--conditions=source', join(root, script), ...args], {
+  stdio: 'inherit',
+  cwd: process.cwd(),
+});
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
 
 /** Installs what the lockfile pins, then makes sure that the pinned Node came with it. */
 function install() {
-  console.log(`berth: dependencies are ${installed ? 'stale' : 'missing'}, installing them (npm ci, about 30 s) ...`);
+  console.log(
+    `berth: dependencies are ${installed ? 'stale' : 'missing'}, installing them (npm ci, about 30 s) ...`,
+  );
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
   if (!existsSync(pinned)) {
-    console.log('berth: the pinned Node was not installed by its package (install scripts are off), fetching it ...');
+    console.log(
+      'berth: the pinned Node was not installed by its package (install scripts are off), fetching it ...',
+    );
     run('npm', ['rebuild', 'node', '--ignore-scripts=false', '--foreground-scripts', '--loglevel=error']);
   }
   if (!existsSync(pinned)) {
-    console.error('berth: the npm package `node` did not bring a Node binary. Remedy: allow its install script and run `npm ci`.');
+    console.error(
+      'berth: the npm package `node` did not bring a Node binary. Remedy: allow its install script and run `npm ci`.',
+    );
     process.exit(3);
   }
   writeFileSync(stamp, wanted);
@@ -43,6 +54,8 @@ function install() {
 function run(command, args) {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit', cwd: root });
   if (status === 0) return;
-  console.error(`berth: \`${command} ${args.join(' ')}\` failed${error ? `: ${error.message}` : ''}. Its output is above.`);
+  console.error(
+    `berth: \`${command} ${args.join(' ')}\` failed${error ? `: ${error.message}` : ''}. Its output is above.`,
+  );
   process.exit(3);
 }

@@ -8,10 +8,10 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureControlPlane } from '../infra/controlplane/build.ts';
-import { ensurePackages } from '../infra/packages.ts';
+import { ensurePackages, hasProgram } from '../infra/packages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const results = join(root, 'test-results');
@@ -80,6 +80,9 @@ async function prepare(): Promise<void> {
   ensurePackages(log);
   const controlPlane = await ensureControlPlane({ log });
   if (!controlPlane.available) log(`no control plane: ${controlPlane.reason}. ${controlPlane.remedy}`);
+  if (hasProgram('kubectl')) return;
+  const kubectl = await ensureControlPlane({ log, components: ['kubectl'] });
+  if (kubectl.available) process.env['PATH'] += `${delimiter}${kubectl.dir}`;
 }
 
 function runVitest(projects: readonly string[], rest: readonly string[]): Tally {

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { exists, produceOnce } from '../../test/harness/cache.ts';
 import { harnessEnvironment, type HarnessEnvironment } from '../../test/harness/environment.ts';
 
-/** A binary of the control plane. kube-proxy is only built when it is asked for. */
-export type Component = 'kube-apiserver' | 'etcd' | 'kube-proxy';
+/** A binary of the control plane, or kubectl. kube-proxy and kubectl are only built when they are asked for. */
+export type Component = 'kube-apiserver' | 'etcd' | 'kube-proxy' | 'kubectl';
 
 /** Where the binaries are, or why there are none and what to do about it. */
 export type ControlPlaneAvailability =
@@ -48,6 +48,11 @@ const recipes: Readonly<Record<Component, Recipe>> = {
     module: here,
     package: 'k8s.io/kubernetes/cmd/kube-proxy',
     about: '10 seconds if kube-apiserver has just been built',
+  },
+  kubectl: {
+    module: here,
+    package: 'k8s.io/kubernetes/cmd/kubectl',
+    about: 'about a minute if kube-apiserver has just been built',
   },
 };
 
