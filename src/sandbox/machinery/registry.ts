@@ -115,7 +115,7 @@ export class Registry {
 
   #create(type: ResourceType, next: KubeObject, options: WriteOptions): KubeObject {
     const { metadata } = next;
-    metadata.name ||= metadata.generateName === undefined ? '' : this.#generateName(metadata.generateName);
+    metadata.name ||= this.#generateName(type, metadata);
     this.#needsLiveNamespace(type, next);
     metadata.uid = randomUUID();
     metadata.creationTimestamp = this.#timestamp();
@@ -297,10 +297,14 @@ export class Registry {
     );
   }
 
-  /** Five characters of the API server's alphabet, which has no vowels. */
-  #generateName(base: string): string {
-    const letters = Array.from({ length: 5 }, () => SUFFIX[Math.floor(this.#random() * SUFFIX.length)]);
-    return base.slice(0, 58) + letters.join('');
+  /** Five characters of the API server's alphabet, which has no vowels; tried again when the name is taken. */
+  #generateName(type: ResourceType, { generateName, namespace = '' }: KubeObject['metadata']): string {
+    if (generateName === undefined) return '';
+    for (let attempt = 1; ; attempt++) {
+      const letters = Array.from({ length: 5 }, () => SUFFIX[Math.floor(this.#random() * SUFFIX.length)]);
+      const name = generateName.slice(0, 58) + letters.join('');
+      if (attempt === GENERATE_ATTEMPTS || !this.find({ type, namespace, name })) return name;
+    }
   }
 
   #timestamp(): string {
@@ -308,6 +312,7 @@ export class Registry {
   }
 }
 
+const GENERATE_ATTEMPTS = 8;
 const SUFFIX = 'bcdfghjklmnpqrstvwxz2456789';
 
 function uidMismatch(wanted: string, actual: string): string {

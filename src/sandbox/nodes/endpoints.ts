@@ -27,6 +27,7 @@ export class EndpointController {
   readonly #backends: () => readonly Backend[];
   readonly #onError: (error: unknown) => void;
   readonly #unsubscribe: () => void;
+  readonly #waiting = new Set<string>();
   #work: Promise<void> = Promise.resolve();
 
   constructor(objects: Objects, backends: () => readonly Backend[], onError: (error: unknown) => void) {
@@ -58,7 +59,15 @@ export class EndpointController {
 
   /** One Service after the other: opening ports takes time, and two at once could write each other's past. */
   #schedule(namespace: string, name: string): void {
-    this.#work = this.#work.then(() => this.#sync(namespace, name)).catch(this.#onError);
+    const key = `${namespace}/${name}`;
+    // What is waiting will see the change anyway.
+    if (this.#waiting.has(key)) return;
+    this.#waiting.add(key);
+    const sync = async (): Promise<void> => {
+      this.#waiting.delete(key);
+      await this.#sync(namespace, name);
+    };
+    this.#work = this.#work.then(sync).catch(this.#onError);
   }
 
   async #sync(namespace: string, name: string): Promise<void> {

@@ -81,6 +81,8 @@ class Cluster implements SimulatedNodes {
   #lastNode = 0;
   #lastBackend = 0;
   #due: NodeJS.Immediate | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
 
   constructor(sandbox: Sandbox, plan: AddressPlan, options: NodesOptions) {
     this.#sandbox = sandbox;
@@ -179,7 +181,17 @@ class Cluster implements SimulatedNodes {
     });
   }
 
-  async #apply(): Promise<void> {
+  /** One pass at a time, and never more than one waiting: it will see whatever has changed by then. */
+  #apply(): Promise<void> {
+    this.#next ??= this.#running.then(() => {
+      this.#next = undefined;
+      this.#running = this.#pass();
+      return this.#running;
+    });
+    return this.#next;
+  }
+
+  async #pass(): Promise<void> {
     const { objects } = this.#sandbox;
     const services = objects.list('services') as ServiceObject[];
     const slices = slicesByService(objects.list('endpointslices') as EndpointSliceObject[]);
