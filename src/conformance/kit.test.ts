@@ -344,9 +344,19 @@ const BROKEN: readonly Broken[] = [
   },
   { case: 'sourceRanges', because: 'they are not looked at', break: blind(() => ({ sourceRanges: [] })) },
   {
-    case: 'every family that it declares',
+    case: 'families: a Service of IPv6 gets',
     because: 'it has IPv4 only',
     break: ingressAltered((result) => (result.kind === 'pending' ? result : ready('192.0.2.129'))),
+  },
+  {
+    case: 'families: a Service of IPv4 and IPv6',
+    because: 'it has IPv4 only',
+    break: ingressAltered((result) => (result.kind === 'pending' ? result : ready('192.0.2.129'))),
+  },
+  {
+    case: 'families: a Service of IPv4 gets',
+    because: 'it has IPv6 only',
+    break: ingressAltered((result) => (result.kind === 'pending' ? result : ready('2001:db8::7'))),
   },
   {
     case: 'sessionAffinity',
@@ -527,6 +537,7 @@ const OF_THE_CORE: readonly string[] = [
   'no sourceRanges',
   'no sessionAffinity',
   'no healthCheck',
+  'families that it does not declare',
   'loadBalancerIP ignored',
 ];
 
