@@ -34,6 +34,8 @@ export interface HealthCheckOptions {
    */
   readonly maxPerSecond?: number;
   readonly probe?: Probe;
+  /** Told once for each target whose health turns, whoever watches it. */
+  readonly onTurn?: (spec: CheckSpec, healthy: boolean) => void;
   /** From 0 up to 1. */
   readonly random?: () => number;
 }
@@ -61,6 +63,7 @@ export class HealthChecks {
   readonly #spacingMs: number;
   readonly #probe: Probe;
   readonly #random: () => number;
+  readonly #onTurn: HealthCheckOptions['onTurn'];
   readonly #checks = new Map<string, Check>();
 
   constructor(options: HealthCheckOptions) {
@@ -68,6 +71,7 @@ export class HealthChecks {
     this.#spacingMs = 1_000 / (options.maxPerSecond ?? 50);
     this.#probe = options.probe ?? realProbe;
     this.#random = options.random ?? Math.random;
+    this.#onTurn = options.onTurn;
   }
 
   /** Checks that run; watches of the same target with the same settings share one. */
@@ -144,6 +148,7 @@ export class HealthChecks {
     if (!first && check.contrary < (good ? healthyThreshold : unhealthyThreshold)) return;
     check.healthy = good;
     check.contrary = 0;
+    this.#onTurn?.(check.spec, good);
     for (const notify of check.changed) notify();
   }
 }

@@ -28,8 +28,8 @@ const REMEDIES: Readonly<Record<ListenReason, string>> = {
     'binary, or use a port from 1024 up',
   PortInUse: 'Stop the process that has the port (`ss -ltunp` names it), or use another port or address',
   AddressNotLocal:
-    'Add the address to an interface (`ip address add ADDRESS dev lo`), or configure a pool of addresses that the ' +
-    'machine has',
+    'Add the address to an interface (`ip address add ADDRESS dev lo`, on macOS `ifconfig lo0 alias ADDRESS`), or ' +
+    'configure a pool of addresses that the machine has',
   ListenFailed: 'The cause says what the system answered',
 };
 
@@ -44,10 +44,14 @@ export class ListenError extends Error {
   constructor({ address, port, protocol }: ListenAddress, cause: unknown) {
     const errno = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
     const reason = REASONS_BY_ERRNO[errno] ?? 'ListenFailed';
-    const what = `${address}, port ${port}/${protocol}: ${MEANINGS[reason]} (${errno === '' ? 'no errno' : errno})`;
+    const what = `${at(address, port)}/${protocol}: ${MEANINGS[reason]} (${errno === '' ? 'no errno' : errno})`;
     super(`${what}. ${REMEDIES[reason]}.`, { cause });
     this.reason = reason;
     this.what = what;
     this.remedy = REMEDIES[reason];
   }
+}
+
+function at(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -18,6 +18,8 @@ export interface ListenerContext {
   readonly checks: HealthChecks;
   /** Told about failures that concern no single client: accepting, for lack of descriptors. */
   readonly onError?: (error: Error) => void;
+  /** Told what the listener has counted: about once a second while there are clients, and when the last has gone. */
+  readonly onStats?: (stats: ListenerStats) => void;
   /** Whether to accept below `net.Server`, which is faster; default true. See `takeRawConnections`. */
   readonly rawAccept?: boolean;
 }
@@ -104,7 +106,9 @@ export class TcpListener implements Listener, ConnectionHost {
     this.#traffic = { ...this.#traffic, drainMs };
     this.#pace();
     for (const connection of this.#connections) this.#drainIfGone(connection);
-    if (this.#connections.size === 0) this.#sweeper.stop();
+    if (this.#connections.size > 0) return;
+    this.#sweeper.stop();
+    this.#context.onStats?.(this.stats);
   }
 
   get proxyProtocol(): boolean {
@@ -158,6 +162,7 @@ export class TcpListener implements Listener, ConnectionHost {
   }
 
   #admit(connection: Connection, client: Socket): void {
+    this.#sweeper.start();
     const full = this.#connections.size >= this.#traffic.maxConnections;
     if (full || (!this.#ranges.open && !this.#ranges.allows(client.remoteAddress))) {
       this.#refused++;
@@ -166,7 +171,6 @@ export class TcpListener implements Listener, ConnectionHost {
     }
     this.#accepted++;
     this.#connections.add(connection);
-    this.#sweeper.start();
     connection.open(client);
   }
 
@@ -196,6 +200,7 @@ export class TcpListener implements Listener, ConnectionHost {
         if (nowMs - connection.lastActiveMs >= idleTimeoutMs) connection.abort();
       } else if (nowMs - connection.attemptedAtMs >= connectTimeoutMs) connection.connectTimedOut();
     }
+    this.#context.onStats?.(this.stats);
     return this.#connections.size > 0;
   }
 }

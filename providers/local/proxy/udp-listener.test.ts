@@ -154,7 +154,7 @@ describe('a UDP listener', () => {
     expect(await (await started(kit.udpClient('::1'))).ask(listener, 'x')).toBe('six:x');
   });
 
-  it('B114 TCP and UDP on the same port number both answer', async () => {
+  it('answers beside a TCP listener on the same port number', async () => {
     const udp = await started(kit.udpNamed('udp'));
     const tcp = await started(kit.named('tcp'));
     const listener = await open(kit.settings([udp]));

@@ -91,6 +91,7 @@ export class UdpListener implements Listener, SessionOwner {
     this.#sweeper.stop();
     for (const [key, session] of this.#sessions) this.#end(key, session);
     this.#socket.close();
+    this.#context.onStats?.(this.stats);
   }
 
   answered(session: UdpSession, message: Buffer): void {
@@ -138,6 +139,7 @@ export class UdpListener implements Listener, SessionOwner {
   }
 
   #begin(key: string, client: UdpClient): UdpSession | undefined {
+    this.#sweeper.start();
     if (!this.#ranges.allows(client.address)) {
       this.#refused++;
       return undefined;
@@ -149,7 +151,6 @@ export class UdpListener implements Listener, SessionOwner {
     const session = new UdpSession(this, { client, target, version: this.#targets.version, nowMs });
     this.#sessions.set(key, session);
     this.#accepted++;
-    this.#sweeper.start();
     return session;
   }
 
@@ -182,6 +183,7 @@ export class UdpListener implements Listener, SessionOwner {
         session.lastActiveMs = nowMs;
       } else if (nowMs - session.lastActiveMs >= this.#traffic.idleTimeoutMs) this.#end(key, session);
     }
+    this.#context.onStats?.(this.stats);
     return this.#sessions.size > 0;
   }
 }
