@@ -4,6 +4,7 @@ import { Conflict, InvalidSpec } from '../model/errors.ts';
 import { REASONS } from '../model/reasons.ts';
 import type { Protocol, ServiceKey } from '../model/service.ts';
 import { sleep, systemClock } from './clock.ts';
+import type { CloudStore } from './memory-file.ts';
 import type { Clock, ObservedLoadBalancer } from './spi.ts';
 
 /** What a load balancer has once: addresses, who may connect, how it probes. Type aliases, so that they are `Json`. */
@@ -62,6 +63,8 @@ export interface MemoryCloudOptions {
   readonly clock?: Clock;
   /** Milliseconds that every call takes before it has its effect. */
   readonly latencyMs?: number;
+  /** Keeps what exists outside the process; without it, the cloud goes with the process. */
+  readonly store?: CloudStore;
   /** Whether `calls` lists every call; `counts` are always kept. */
   readonly recordCalls?: boolean;
 }
@@ -89,6 +92,7 @@ export class MemoryCloud {
   latencyMs: number;
   readonly #clock: Clock;
   readonly #recordCalls: boolean;
+  readonly #store: CloudStore | undefined;
   readonly #loadBalancers = new Map<ServiceKey, MemoryLoadBalancer>();
   readonly #faults: Fault[] = [];
   readonly #owners = new Map<IpAddress, ServiceKey>();
@@ -98,6 +102,7 @@ export class MemoryCloud {
     this.#clock = options.clock ?? systemClock;
     this.latencyMs = options.latencyMs ?? 0;
     this.#recordCalls = options.recordCalls ?? true;
+    this.#store = options.store;
   }
 
   /** What exists, as it is now; not a call. */
@@ -232,10 +237,27 @@ export class MemoryCloud {
     const at = this.#faults.findIndex(({ operation }) => operation === call.operation);
     const [fault] = at < 0 ? [] : this.#faults.splice(at, 1);
     if (fault?.moment === 'before') throw fault.error;
-    const result = effect();
+    const result = this.#stored(call, effect);
     if (call.operation !== 'describe') this.onEffect?.(call);
     if (fault !== undefined) throw fault.error;
     return result;
+  }
+
+  /** The effect on what the store has now; what it leaves is written before anybody hears of it. */
+  #stored<T>(call: MemoryCall, effect: () => T): T {
+    const state = this.#store?.read();
+    if (state !== undefined) {
+      for (const key of this.#loadBalancers.keys()) this.#put(key, undefined);
+      for (const [key, loadBalancer] of state.loadBalancers) this.#put(key, loadBalancer);
+      this.violations.splice(0, this.violations.length, ...state.violations);
+    }
+    try {
+      return effect();
+    } finally {
+      if (call.operation !== 'describe') {
+        this.#store?.write({ loadBalancers: [...this.#loadBalancers], violations: this.violations });
+      }
+    }
   }
 
   #put<T extends MemoryLoadBalancer | undefined>(key: ServiceKey, next: T): T {

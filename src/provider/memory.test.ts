@@ -1,3 +1,8 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { aLoadBalancer, aPort, aTarget, createTestHost, ip, ManualClock } from '../../test/builders.ts';
 import { parseRange } from '../model/address.ts';
@@ -7,7 +12,14 @@ import type { LoadBalancer } from '../model/load-balancer.ts';
 import { stagesOf, stepText, type Step } from '../plan/step.ts';
 import type { ConformanceWorld } from '../conformance/subject.ts';
 import { conformance } from '../conformance/vitest.ts';
-import { createMemoryProvider, MemoryCloud, memoryFactory, type MemoryProviderOptions } from './memory.ts';
+import {
+  createMemoryProvider,
+  fileStore,
+  MemoryCloud,
+  memoryFactory,
+  type CloudState,
+  type MemoryProviderOptions,
+} from './memory.ts';
 import { ObservedState } from './observed.ts';
 import type { Provider } from './spi.ts';
 
@@ -59,6 +71,26 @@ conformance({
 conformance({
   name: 'memory that forwards to pods',
   create: () => Promise.resolve(world({ pools, capabilities: { targets: 'podIP' } })),
+});
+
+conformance({
+  name: 'memory that lives in a file',
+  async create() {
+    const directory = await mkdtemp(join(tmpdir(), 'berth-memory-'));
+    const clouds: MemoryCloud[] = [];
+    const make = (): Provider => {
+      const cloud = new MemoryCloud({ store: fileStore(join(directory, 'cloud.json')) });
+      clouds.push(cloud);
+      return createMemoryProvider(cloud, { pools });
+    };
+    return {
+      provider: make(),
+      restart: () => Promise.resolve(make()),
+      settle: () => Promise.resolve(),
+      violations: () => clouds.flatMap(({ violations }) => violations),
+      dispose: () => rm(directory, { recursive: true }),
+    };
+  },
 });
 
 const { signal } = new AbortController();
@@ -146,6 +178,46 @@ describe('the memory provider', () => {
     expect(answered).toBe(false);
     await host.clock.advance(1);
     expect(await read).toBe(true);
+  });
+});
+
+describe('the memory provider in a file', () => {
+  it('leaves its effects behind when its process is killed, and the next one goes on from there', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'berth-memory-'));
+    const file = join(directory, 'cloud.json');
+    const script = join(directory, 'main.ts');
+    const module = (path: string): string =>
+      JSON.stringify(pathToFileURL(join(import.meta.dirname, path)).href);
+    await writeFile(
+      script,
+      `import { createTestHost, Driver } from ${module('../conformance/index.ts')};
+       import { memoryFactory } from ${module('memory.ts')};
+       const config = await memoryFactory.configSchema.parseAsync(JSON.parse(process.argv[2]));
+       const provider = memoryFactory(config, createTestHost());
+       const driver = new Driver({ provider, dispose: async () => {} }, { name: 'x', create: null });
+       await driver.observe();
+       await driver.converge(driver.want(driver.service()));`,
+    );
+    const run = (config: object): string | number | null => {
+      const { signal: killed, status } = spawnSync(process.execPath, [
+        '--conditions=source',
+        script,
+        JSON.stringify(config),
+      ]);
+      return killed ?? status;
+    };
+    const made = async (): Promise<string> => {
+      const { loadBalancers, violations } = JSON.parse(await readFile(file, 'utf8')) as CloudState;
+      const { listeners, targets } = loadBalancers[0]![1];
+      return `${Object.keys(listeners).length} listeners, ${targets.length} targets, ${violations.length} violations`;
+    };
+    expect(run({ file, killAfterEffects: 1 })).toBe('SIGKILL');
+    expect(await made()).toBe('0 listeners, 0 targets, 0 violations');
+    expect(run({ file, killAfterEffects: 1 })).toBe('SIGKILL');
+    expect(run({ file })).toBe(0);
+    expect(await made()).toBe('1 listeners, 3 targets, 0 violations');
+    expect(run({ file, killAfterEffects: 1 })).toBe(0);
+    await rm(directory, { recursive: true });
   });
 });
 

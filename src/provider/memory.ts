@@ -21,11 +21,13 @@ import {
   type MemoryLoadBalancer,
   type MemoryTarget,
 } from './memory-cloud.ts';
+import { fileStore } from './memory-file.ts';
 import { memorySettings, planMemory, same, type MemorySettings } from './memory-plan.ts';
 import { CONTRACT, type Change, type Host, type IngressResult, type Provider } from './spi.ts';
 
 export type { MemorySettings } from './memory-plan.ts';
 export * from './memory-cloud.ts';
+export { fileStore, type CloudState, type CloudStore } from './memory-file.ts';
 
 const CAPABILITIES: Capabilities = {
   loadBalancerIP: 'honoured',
@@ -170,15 +172,26 @@ const configSchema = z.strictObject({
     .optional(),
   /** Milliseconds that every call of the cloud takes. */
   latencyMs: z.number().int().min(0).max(60_000).default(0),
+  /** A file that the cloud lives in, so that it outlives the process. */
+  file: z.string().min(1).optional(),
+  /** Kills the process (SIGKILL) right after so many effects, for tests of what the next start makes of it. */
+  killAfterEffects: z.number().int().min(1).optional(),
 });
 
-/** The factory behind `--provider memory`: each one has a cloud of its own, which is gone with the process. */
+/** The factory behind `--provider memory`: each one has a cloud of its own, which goes with the process or is in a file. */
 export function memoryFactory(
   config: z.output<typeof configSchema>,
   host: Host,
 ): Provider<MemoryLoadBalancer, MemorySettings> {
-  const cloud = new MemoryCloud({ clock: host.clock, latencyMs: config.latencyMs, recordCalls: false });
-  return createMemoryProvider(cloud, config.pools === undefined ? {} : { pools: config.pools });
+  const { pools, latencyMs, file } = config;
+  const store = file === undefined ? {} : { store: fileStore(file) };
+  const cloud = new MemoryCloud({ clock: host.clock, latencyMs, recordCalls: false, ...store });
+  let left = config.killAfterEffects ?? Number.POSITIVE_INFINITY;
+  cloud.onEffect = () => {
+    left -= 1;
+    if (left <= 0) process.kill(process.pid, 'SIGKILL');
+  };
+  return createMemoryProvider(cloud, pools === undefined ? {} : { pools });
 }
 memoryFactory.configSchema = configSchema;
 
