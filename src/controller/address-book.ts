@@ -19,7 +19,8 @@ export class AddressBook {
     { readonly uid: string; readonly addresses: readonly IpAddress[] }
   >();
 
-  #freed = false;
+  /** Addresses that Services moved away from, held until nothing uses them any more. */
+  readonly #leaving = new Map<ServiceKey, readonly IpAddress[]>();
 
   constructor(capabilities: Capabilities, pools: () => readonly AddressPool[]) {
     this.#capabilities = capabilities;
@@ -69,11 +70,15 @@ export class AddressBook {
     return answers.get(key) ?? { addresses: [] };
   }
 
-  /** Whether addresses became free since this was last asked, so that Services that wait for one can be tried again. */
-  takeFreed(): boolean {
-    const freed = this.#freed;
-    this.#freed = false;
-    return freed;
+  /**
+   * Frees what a Service moved away from; says whether that was anything. To be called when neither its load balancer
+   * nor its status has the old addresses any more: until then nobody else may get them.
+   */
+  vacate(key: ServiceKey): boolean {
+    const addresses = this.#leaving.get(key) ?? [];
+    this.#leaving.delete(key);
+    this.#free(key, addresses);
+    return addresses.length > 0;
   }
 
   /** Addresses of a Service that are in no pool any more: they stay, with a warning. */
@@ -85,10 +90,15 @@ export class AddressBook {
   /** Frees what a Service held; says whether that was anything. Another UID's reservation is left alone. */
   release(key: ServiceKey, uid?: string): boolean {
     const reserved = this.#reserved.get(key);
-    if (reserved === undefined || (uid !== undefined && reserved.uid !== uid)) return false;
-    this.#free(key, reserved.addresses);
+    if (reserved !== undefined && uid !== undefined && reserved.uid !== uid) return false;
     this.#reserved.delete(key);
-    return reserved.addresses.length > 0;
+    this.#free(key, reserved?.addresses ?? []);
+    return this.vacate(key) || reserved !== undefined;
+  }
+
+  /** Whether a Service holds an address. */
+  holds(key: ServiceKey): boolean {
+    return this.#reserved.has(key);
   }
 
   /** The answer without asking `assign`, when the Service has all it asks for. */
@@ -117,16 +127,12 @@ export class AddressBook {
   }
 
   #reserve(key: ServiceKey, uid: string, addresses: readonly IpAddress[]): void {
-    const before = this.#reserved.get(key);
-    if (before !== undefined) {
-      this.#free(key, before.addresses);
-      this.#freed ||= before.addresses.some((ip) => !addresses.includes(ip));
-    }
-    if (addresses.length === 0) {
-      this.#reserved.delete(key);
-      return;
-    }
-    this.#reserved.set(key, { uid, addresses });
+    const before = [...(this.#leaving.get(key) ?? []), ...(this.#reserved.get(key)?.addresses ?? [])];
+    const leaving = before.filter((ip) => !addresses.includes(ip));
+    if (leaving.length > 0) this.#leaving.set(key, leaving);
+    else this.#leaving.delete(key);
+    if (addresses.length > 0) this.#reserved.set(key, { uid, addresses });
+    else this.#reserved.delete(key);
     for (const ip of addresses) this.#held[familyOf(ip)].set(ipToNumber(ip), key);
   }
 

@@ -1,7 +1,7 @@
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import type { Node } from '../model/node.ts';
 import { serviceFingerprint, traceText, tracesOf, type ChangeContext } from '../plan/change.ts';
-import { needsCleanup } from '../plan/lifecycle.ts';
+import { hasFinalizer, needsCleanup } from '../plan/lifecycle.ts';
 import type { Registry } from '../provider/registry.ts';
 import type { Clock, Log } from '../provider/spi.ts';
 import { backoffMs } from './backoff.ts';
@@ -15,7 +15,7 @@ import type { CacheEvent, Cluster, EndpointSource } from './ports.ts';
 import { KeyedQueue, type Outcome } from './queue.ts';
 import { Reporter } from './report.ts';
 import { ProviderRuntime } from './runtime.ts';
-import { removeShared, sharedName } from './shared.ts';
+import { ensureShared, removeShared, sharedKey, sharedName } from './shared.ts';
 import { Sweep, type SweepReport } from './sweep.ts';
 
 /** What a person may set. Durations are milliseconds. */
@@ -201,6 +201,7 @@ export class Controller {
     const ready = this.runtimes.filter((runtime) => runtime.ready);
     const reports = await Promise.all(ready.map((runtime) => this.#sweep.run(runtime, signal)));
     this.#firstSweep = reports;
+    if (settings.drift === 'enforce') this.#wake(ready.map(sharedKey));
     for (const { drifted, orphans, provider } of reports) {
       if (settings.drift === 'enforce') this.#wake(drifted.map(({ key }) => key));
       for (const orphan of settings.deleteOrphans ? orphans : []) {
@@ -245,10 +246,13 @@ export class Controller {
       return;
     }
     for (const service of this.#options.cluster.services.list()) {
+      const key = keyOf(service);
       const cleanup = needsCleanup(service);
-      if (cleanup || this.serving(service) === runtime)
-        this.#queue.add(keyOf(service), cleanup ? DELETION_PRIORITY : 0);
+      if (cleanup || this.serving(service) === runtime || runtime.has(key))
+        this.#queue.add(key, cleanup ? DELETION_PRIORITY : 0);
     }
+    // A predecessor may have stopped between the last load balancer and what they all shared.
+    this.#queue.add(sharedKey(runtime));
   }
 
   async #work(key: string): Promise<Outcome> {
@@ -261,15 +265,16 @@ export class Controller {
     return outcome;
   }
 
+  /** Looks after what the load balancers of a provider share: there while somebody needs it, gone otherwise. */
   async #workShared(name: string): Promise<Outcome> {
     const runtime = this.runtimes.find(({ provider }) => provider.name === name);
-    const wanted = runtime === undefined || this.#served(runtime).some(({ type }) => type === 'LoadBalancer');
-    if (wanted) return { requeue: 'forget' };
-    return await removeShared(runtime, {
-      targets: this.#nodes.targets,
-      observer: this.#observer,
-      signal: this.#signal,
-    });
+    if (runtime === undefined) return { requeue: 'forget' };
+    const work = { targets: this.#nodes.targets, observer: this.#observer, signal: this.#signal };
+    const wanting = this.#served(runtime).filter(({ type }) => type === 'LoadBalancer');
+    if (wanting.length === 0) return await removeShared(runtime, work);
+    if (runtime.state.view.loadBalancers.size > 0 && wanting.some(hasFinalizer))
+      await ensureShared(runtime, work);
+    return { requeue: 'forget' };
   }
 
   /** A pass that threw although every error has its reaction: the API server could not be told. */

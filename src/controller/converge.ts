@@ -4,8 +4,11 @@ import { SHARED, stagesOf, stepText, type Step } from '../plan/step.ts';
 import type { Instrument, Log, PlanRequest } from '../provider/spi.ts';
 import type { ProviderRuntime } from './runtime.ts';
 
-/** How often a plan may be followed by another plan before the provider is said not to converge. */
-const MAX_ROUNDS = 5;
+/** How many plans in a row may be carried out before the provider is said not to converge. */
+const MAX_ROUNDS = 10;
+
+/** How many steps a message about a plan names. */
+const NAMED_STEPS = 3;
 
 /** What is told about steps that are carried out. */
 export interface StepObserver {
@@ -23,7 +26,7 @@ export interface StepObserver {
  *
  * @returns the number of steps that were carried out.
  * @throws BerthError the worst error of the stage that failed; `Transient` `DoesNotConverge` when carrying out a plan
- * leads to the same plan again.
+ * leads to the same plan again, or to yet another one all the time.
  */
 export async function converge(
   runtime: ProviderRuntime,
@@ -32,20 +35,34 @@ export async function converge(
 ): Promise<number> {
   let count = 0;
   let before = '';
-  for (let round = 0; round < MAX_ROUNDS; round++) {
+  for (let round = 0; ; round++) {
     const steps = runtime.provider.plan(request, runtime.state.view);
     if (steps.length === 0) return count;
     const text = JSON.stringify(steps);
-    if (text === before) break;
+    if (text === before || round === MAX_ROUNDS) throw doesNotConverge(runtime, steps);
     before = text;
     for (const stage of stagesOf(steps)) {
       await carryOut(runtime, stage, { observer, signal });
       count += stage.length;
     }
   }
-  throw new Transient('DoesNotConverge', {
-    message: `provider ${runtime.provider.name} plans ${before} again after it was carried out`,
+}
+
+function doesNotConverge(runtime: ProviderRuntime, steps: readonly Step[]): Transient {
+  const named = steps.slice(0, NAMED_STEPS).map(stepText).join('; ');
+  const more = steps.length > NAMED_STEPS ? ` and ${steps.length - NAMED_STEPS} more` : '';
+  return new Transient('DoesNotConverge', {
+    message: `provider ${runtime.provider.name} still plans, after its steps were carried out: ${named}${more}`,
     remedy: REASONS.DoesNotConverge.remedy,
+  });
+}
+
+/** Throws unless this process may act at this very moment. */
+export function mustHold({ holds }: Pick<StepObserver, 'holds'>): void {
+  if (holds()) return;
+  throw new Transient('LeaseLost', {
+    message: 'the Lease is no longer held, so no step is begun',
+    remedy: 'The process that holds it goes on',
   });
 }
 
@@ -55,12 +72,7 @@ async function carryOut(
   { observer, signal }: { readonly observer: StepObserver; readonly signal: AbortSignal },
 ): Promise<void> {
   signal.throwIfAborted();
-  if (!observer.holds()) {
-    throw new Transient('LeaseLost', {
-      message: 'the Lease is no longer held, so no step is begun',
-      remedy: 'The process that holds it goes on',
-    });
-  }
+  mustHold(observer);
   const outcomes = await Promise.allSettled(
     stage.map(async (step) => {
       const { provider, state } = runtime;

@@ -4,8 +4,9 @@ import { InvalidSpec, NotReady } from '../model/errors.ts';
 import type { Target } from '../model/load-balancer.ts';
 import { note, type Note } from '../model/reasons.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
-import { desired, targetKindOf, type Desired } from '../plan/desired.ts';
+import { desired, targetKindOf, type Desired, type ProviderTraits } from '../plan/desired.ts';
 import type { Step } from '../plan/step.ts';
+import type { AddressBook } from './address-book.ts';
 import type { ProviderRuntime } from './runtime.ts';
 
 /** When to look again for EndpointSlices, in milliseconds. */
@@ -41,7 +42,7 @@ export function decide(service: Service, runtime: ProviderRuntime, surroundings:
   }
   // The Service itself is looked at first, so that a bad annotation is named before an address is reserved for it.
   desired(service, { traits, targets: [], assigned: [] });
-  const assignment = book.assignment(service, surroundings.waiting);
+  const assignment = book.assignment(service, candidates(surroundings.waiting, book, traits));
   const problem =
     assignment.problem === undefined
       ? undefined
@@ -71,6 +72,23 @@ export function plannedSteps(
     ...provider.plan({ scope: 'loadBalancer', key, desired: undefined }, state.view),
     ...provider.plan({ scope: 'loadBalancer', key, desired: wanted }, { environment, shared, loadBalancers }),
   ];
+}
+
+/** Services without an address that can be served: what is wrong with one must not cost another its address. */
+function* candidates(
+  waiting: Iterable<Service>,
+  book: AddressBook,
+  traits: ProviderTraits,
+): Generator<Service> {
+  for (const service of waiting) {
+    if (book.holds(keyOf(service))) continue;
+    try {
+      desired(service, { traits, targets: [], assigned: [] });
+    } catch {
+      continue;
+    }
+    yield service;
+  }
 }
 
 /** The backends, where traffic goes to them. */

@@ -6,7 +6,7 @@ import { tracesOf } from '../plan/change.ts';
 import { portsWithoutNodePort } from '../plan/desired.ts';
 import { hasFinalizer, lifecycleOf } from '../plan/lifecycle.ts';
 import type { PlanRequest } from '../provider/spi.ts';
-import { converge, type StepObserver } from './converge.ts';
+import { converge, mustHold, type StepObserver } from './converge.ts';
 import { decide, type Decision } from './decide.ts';
 import type { Cluster } from './ports.ts';
 import type { Outcome } from './queue.ts';
@@ -44,11 +44,12 @@ export interface PassOptions {
 /**
  * One pass over one Service: look, decide, act, report.
  *
- * Flow: (1) what another Service of the same name left behind goes first; (2) node ports are ensured; (3) addresses
- * and the desired state are decided; (4) the finalizer is set before anything is made; (5) steps are planned and
- * carried out until nothing differs; (6) ingress and condition are written, in one patch, only when they differ.
+ * Flow: (1) what another Service of the same name, or another provider for this one, left behind goes first; (2) node
+ * ports are ensured; (3) addresses and the desired state are decided; (4) the finalizer is set before anything is made;
+ * (5) steps are planned and carried out until nothing differs; (6) ingress and condition are written, in one patch,
+ * only when they differ; (7) addresses that it moved away from become free.
  * A Service that is deleted or no longer wants a load balancer is planned from what is observed to nothing, and keeps
- * its finalizer until nothing is left.
+ * its finalizer until nothing is left; then its addresses become free.
  *
  * Guarantees: no write and no provider call when nothing differs; every error ends in its reaction (`REACTIONS`).
  * Assumption: one pass at a time for one key (the queue sees to that).
@@ -71,9 +72,9 @@ export class ServicePass {
 
   /** Works on one key. A pass whose `signal` is aborted stops without a report. */
   async run(key: ServiceKey, signal: AbortSignal): Promise<Outcome> {
-    const { cluster, serving, reporter } = this.#options;
+    const { cluster, serving, reporter, observer } = this.#options;
     const service = cluster.services.get(key);
-    if (service === undefined) return await this.#vanished(key, signal);
+    if (service === undefined) return await this.#absent(key, signal);
     const runtime = serving(service);
     const lifecycle = lifecycleOf(service, runtime !== undefined);
     // Who made a load balancer is seen by looking, so a deletion waits until every provider has been observed.
@@ -83,11 +84,9 @@ export class ServicePass {
       reporter.paused(service);
       return { requeue: 'forget' };
     }
-    if (lifecycle === 'ignore') {
-      reporter.forget(key);
-      return { requeue: 'forget' };
-    }
+    if (lifecycle === 'ignore') return await this.#absent(key, signal);
     try {
+      mustHold(observer);
       for (const doubted of needed) {
         if (doubted.doubtful.delete(key)) await observeAgain(doubted, key, signal);
       }
@@ -95,6 +94,8 @@ export class ServicePass {
       return await this.#ensure(service, runtime, signal);
     } catch (thrown) {
       signal.throwIfAborted();
+      // Somebody else may act and report by now.
+      if (!observer.holds()) return { requeue: 'backoff' };
       const error = asBerthError(thrown);
       if (runtime !== undefined && ADDRESS_REASONS.has(error.code)) runtime.waiting.add(key);
       // The newest object: the pass itself may have written to the one it began with.
@@ -116,18 +117,19 @@ export class ServicePass {
       });
     }
     for (const runtime of owners) await this.#remove(runtime, key, signal);
-    for (const runtime of runtimes) this.#release(runtime, key, service.uid);
     const { writes } = cluster;
     const emptied = service.deleting
       ? service
       : await writes.patchStatus(service, { ingress: [], condition: null }, signal);
     await writes.removeFinalizer(emptied, signal);
+    // Not before: after a crash here, an address that two statuses have would go to the older Service.
+    for (const runtime of runtimes) this.#release(runtime, key, service.uid);
     if (owners.length > 0) {
       reporter.event(service, 'Normal', { reason: 'DeletedLoadBalancer', message: 'Deleted load balancer' });
     }
     reporter.forget(key);
     this.#nodePortPatches.delete(service.uid);
-    this.#options.wake(owners.map(sharedKey));
+    this.#options.wake(runtimes.map(sharedKey));
     return { requeue: 'forget' };
   }
 
@@ -135,36 +137,46 @@ export class ServicePass {
   async #ensure(seen: Service, runtime: ProviderRuntime, signal: AbortSignal): Promise<Outcome> {
     const { observer, targets, reporter } = this.#options;
     const key = keyOf(seen);
-    const observed = runtime.state.view.loadBalancers.get(key);
-    if (observed !== undefined && observed.uid !== seen.uid) {
-      await this.#remove(runtime, key, signal);
-      this.#release(runtime, key, observed.uid);
-    }
+    await this.#removeOthers(seen, runtime, signal);
     const ported = await this.#ensureNodePorts(seen, runtime, signal);
     const decision = this.#decide(ported, runtime);
-    const request = { scope: 'loadBalancer', key, desired: decision.loadBalancer } as const;
-    if (runtime.provider.plan(request, runtime.state.view).length === 0) {
-      return await reporter.served(ported, { runtime, decision, error: decision.problem }, signal);
-    }
     const service = await this.#ensureFinalizer(ported, signal);
-    await ensureShared(runtime, { targets: targets(), observer, signal });
-    const error = await this.#act(runtime, request, signal);
-    return await reporter.served(service, { runtime, decision, error: error ?? decision.problem }, signal);
+    const request = { scope: 'loadBalancer', key, desired: decision.loadBalancer } as const;
+    let error: BerthError | undefined;
+    if (runtime.provider.plan(request, runtime.state.view).length > 0) {
+      await ensureShared(runtime, { targets: targets(), observer, signal });
+      error = await this.#act(runtime, request, signal);
+    }
+    if (error !== undefined && ADDRESS_REASONS.has(error.code)) runtime.waiting.add(key);
+    const outcome = await reporter.served(
+      service,
+      { runtime, decision, error: error ?? decision.problem },
+      signal,
+    );
+    if (error === undefined && runtime.book?.vacate(key) === true) this.#options.wake(runtime.waiting);
+    return outcome;
+  }
+
+  /** Removes what was made under this key for another Service, or by another provider for this one. */
+  async #removeOthers(service: Service, serving: ProviderRuntime, signal: AbortSignal): Promise<void> {
+    const key = keyOf(service);
+    for (const runtime of this.#options.runtimes) {
+      const uid = runtime.state.view.loadBalancers.get(key)?.uid;
+      if (uid === undefined || (runtime === serving && uid === service.uid)) continue;
+      await this.#remove(runtime, key, signal);
+      this.#release(runtime, key, uid);
+    }
   }
 
   #decide(service: Service, runtime: ProviderRuntime): Decision {
     const { cluster, serving, targets, endpoints } = this.#options;
     const waiting = Iterator.from(cluster.services.list()).filter(
-      (other) => serving(other) === runtime && wanted(other),
+      (other) => serving(other) === runtime && lifecycleOf(other, true) === 'ensure',
     );
-    try {
-      const decision = decide(service, runtime, { targets: targets(), waiting, endpoints });
-      if (decision.problem === undefined) runtime.waiting.delete(keyOf(service));
-      else runtime.waiting.add(keyOf(service));
-      return decision;
-    } finally {
-      if (runtime.book?.takeFreed() === true) this.#options.wake(runtime.waiting);
-    }
+    const decision = decide(service, runtime, { targets: targets(), waiting, endpoints });
+    if (decision.problem === undefined) runtime.waiting.delete(keyOf(service));
+    else runtime.waiting.add(keyOf(service));
+    return decision;
   }
 
   /** Carries out what a load balancer needs; gives back the error instead of throwing it, for there is a status to write. */
@@ -178,6 +190,7 @@ export class ServicePass {
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
+      mustHold(this.#options.observer);
       return asBerthError(error);
     }
   }
@@ -222,14 +235,17 @@ export class ServicePass {
   }
 
   /**
-   * The Service is gone and was not cleaned up by us: it had no finalizer, or somebody took it away. What is still
-   * observed under its key is an orphan, reported by the sweep, and its address stays reserved while it exists.
+   * Nobody asks for anything under this key: the Service is gone without a clean-up by us (it had no finalizer, or
+   * somebody took it away), or it is none of ours. What is still observed is an orphan, reported by the sweep and
+   * removed only when it was condemned; its address stays reserved while it exists.
    */
-  async #vanished(key: ServiceKey, signal: AbortSignal): Promise<Outcome> {
+  async #absent(key: ServiceKey, signal: AbortSignal): Promise<Outcome> {
     const condemned = this.#condemned.get(key);
     for (const runtime of this.#options.runtimes) {
       if (condemned !== undefined && runtime.state.view.loadBalancers.get(key)?.uid === condemned) {
+        mustHold(this.#options.observer);
         await this.#remove(runtime, key, signal);
+        this.#options.wake([sharedKey(runtime)]);
       }
       if (!runtime.has(key)) this.#release(runtime, key);
     }
@@ -238,9 +254,10 @@ export class ServicePass {
     return { requeue: 'forget' };
   }
 
+  /** Frees what a Service held, and wakes those that wait for it; without pools anything may have become free. */
   #release(runtime: ProviderRuntime, key: ServiceKey, uid?: string): void {
     runtime.waiting.delete(key);
-    if (runtime.book?.release(key, uid) === true) this.#options.wake(runtime.waiting);
+    if (runtime.book?.release(key, uid) ?? true) this.#options.wake(runtime.waiting);
   }
 }
 
@@ -252,10 +269,6 @@ async function observeAgain(runtime: ProviderRuntime, key: ServiceKey, signal: A
     runtime.doubtful.add(key);
     throw error;
   }
-}
-
-function wanted(service: Service): boolean {
-  return service.type === 'LoadBalancer' && !service.deleting;
 }
 
 /** Whether the API server says that the object does not exist any more. */

@@ -1,4 +1,6 @@
+import { asBerthError } from '../model/errors.ts';
 import type { Target } from '../model/load-balancer.ts';
+import type { PlanRequest } from '../provider/spi.ts';
 import { converge, type StepObserver } from './converge.ts';
 import type { Outcome } from './queue.ts';
 import type { ProviderRuntime } from './runtime.ts';
@@ -32,7 +34,7 @@ export async function ensureShared(runtime: ProviderRuntime, work: SharedWork): 
   const differs = (): boolean => runtime.provider.plan(request, runtime.state.view).length > 0;
   if (!differs()) return;
   await runtime.exclusively(async () => {
-    if (differs()) await converge(runtime, request, work);
+    if (differs()) await convergeShared(runtime, request, work);
   });
 }
 
@@ -40,7 +42,22 @@ export async function ensureShared(runtime: ProviderRuntime, work: SharedWork): 
 export async function removeShared(runtime: ProviderRuntime, work: SharedWork): Promise<Outcome> {
   return await runtime.exclusively(async () => {
     if (runtime.state.view.loadBalancers.size > 0) return { requeue: 'after', ms: IN_USE_MS };
-    await converge(runtime, { scope: 'shared', desired: undefined }, work);
+    await convergeShared(runtime, { scope: 'shared', desired: undefined }, work);
     return { requeue: 'forget' };
   });
+}
+
+/** Plans and acts; on a `Conflict` everything is observed again and the work is done once more. */
+async function convergeShared(
+  runtime: ProviderRuntime,
+  request: PlanRequest,
+  work: SharedWork,
+): Promise<void> {
+  try {
+    await converge(runtime, request, work);
+  } catch (error) {
+    if (work.signal.aborted || asBerthError(error).kind !== 'Conflict') throw error;
+    await runtime.observeAll(work.signal);
+    await converge(runtime, request, work);
+  }
 }
