@@ -1,0 +1,85 @@
+import type { Explanation } from '../../controller/inspect.ts';
+import { stepText } from '../../plan/step.ts';
+import { UsageError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { inquire, tellSource, type Invocation } from '../session.ts';
+import { jsonText, paintFor, tableText, type Paint } from '../terminal.ts';
+import { withoutRemedy } from './answers.ts';
+
+/** `berth explain NAMESPACE/NAME`: why a Service is as it is, and what to do about it. */
+export async function explainCommand(
+  invocation: Invocation,
+  { service, flags }: { readonly service: string; readonly flags: { readonly namespace?: string } },
+): Promise<ExitCode> {
+  const keyIn = serviceKey(service, flags.namespace);
+  const { source, value: explanation } = await inquire(invocation, {
+    question: 'explain',
+    parameters: (client) => ({ key: keyIn(client.namespace) }),
+    accepts: isExplanation,
+    look: ({ controller }, client) => controller.inspect.explain(keyIn(client.namespace)),
+  });
+  const { out } = invocation.terminal;
+  tellSource(invocation, source);
+  if (invocation.json) out.write(jsonText({ source, explanation }));
+  else out.write(explanationText(explanation, paintFor(invocation.terminal)));
+  return explanation.found ? EXIT.ok : EXIT.failed;
+}
+
+/** The Service's key, once the kubeconfig's namespace is known. @throws UsageError */
+function serviceKey(service: string, namespace: string | undefined): (current: string) => string {
+  const parts = service.split('/');
+  const wrong = parts.length > 2 || parts.some((part) => part === '');
+  if (wrong || (parts.length === 2 && namespace !== undefined && parts[0] !== namespace)) {
+    throw new UsageError([
+      `"${service}" does not name one Service. Write NAMESPACE/NAME, or NAME with --namespace NAMESPACE.`,
+    ]);
+  }
+  return (current) => (parts.length === 2 ? service : `${namespace ?? current}/${service}`);
+}
+
+function isExplanation(value: unknown): value is Explanation {
+  const { key, reason, nodes } = (value ?? {}) as Partial<Explanation>;
+  return typeof key === 'string' && typeof reason === 'string' && Array.isArray(nodes);
+}
+
+/** The explanation as people read it. */
+export function explanationText(explanation: Explanation, paint: Paint): string {
+  const { reason, message, remedy, steps, notes, nodes } = explanation;
+  const facts: readonly (readonly [string, string])[] = [
+    ['Service', explanation.key],
+    ['Provider', explanation.provider ?? '<none>'],
+    ['Reason', paint(GOOD.has(reason) ? 'good' : 'bad', reason)],
+    ['Because', withoutRemedy(message, remedy)],
+    ['To do', remedy || 'nothing'],
+    ['Addresses', explanation.addresses.join(', ') || '<none>'],
+    ['Ports', explanation.ports.join(', ') || '<none>'],
+  ];
+  const parts = [
+    facts.map(([name, value]) => `${`${name}:`.padEnd(12)}${value}\n`).join(''),
+    section(
+      'Notes:',
+      notes.map(({ severity, code, message: text }) => `${severity} ${code}: ${text}`),
+    ),
+    section('Next steps:', steps.map(stepText)),
+    nodes.length === 0 ? '' : nodeTable(nodes, paint),
+  ];
+  return parts.filter((part) => part !== '').join('\n');
+}
+
+/** Reasons with which nothing is wrong. */
+const GOOD: ReadonlySet<string> = new Set(['Provisioned', 'Ensuring']);
+
+function section(title: string, lines: readonly string[]): string {
+  return lines.length === 0 ? '' : `${title}\n${lines.map((line) => `  ${line}\n`).join('')}`;
+}
+
+function nodeTable(nodes: Explanation['nodes'], paint: Paint): string {
+  return tableText(
+    ['NODE', 'TAKES TRAFFIC', 'BECAUSE'],
+    nodes.map(({ name, takesTraffic, because }) => [
+      name,
+      takesTraffic ? paint('good', 'yes') : paint('warn', 'no'),
+      because,
+    ]),
+  );
+}

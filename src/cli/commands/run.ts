@@ -1,0 +1,28 @@
+import { runController } from '../../controller/run.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { runOptions, withConnection, type Invocation } from '../session.ts';
+
+/** `berth run`: serves Services until SIGTERM or SIGINT, or until the Lease is lost. */
+export function runCommand(invocation: Invocation): Promise<ExitCode> {
+  const { settings, signal, terminal, json, log, version } = invocation;
+  const { election, elect, listen, pod } = settings;
+  const say = (event: object): void => {
+    if (json) terminal.out.write(`${JSON.stringify(event)}\n`);
+  };
+  return withConnection(invocation, async (connection) => {
+    const providers = settings.providers.map(({ spec }) => spec);
+    log.info({ version, server: connection.server.href, from: connection.source, providers }, 'starting');
+    say({ event: 'starting', version, server: connection.server.href, providers });
+    const end = await runController({
+      ...runOptions(invocation, connection, signal),
+      election: elect ? election : undefined,
+      listen,
+      pod,
+      onActing: () => say({ event: 'acting' }),
+    });
+    say({ event: 'ended', end });
+    if (end === 'stopped') return EXIT.ok;
+    log.error({ namespace: election.namespace }, 'the Lease is lost: another process leads, this one ends');
+    return EXIT.leadershipLost;
+  });
+}

@@ -1,0 +1,279 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { KINDS } from './config-file.ts';
+import { EXIT, exitCodeHelp, type ExitCode } from './exit-codes.ts';
+import type { Flags } from './settings.ts';
+import type { Terminal } from './terminal.ts';
+import { oneOf, text, wholeNumber, type ValueKind } from './values.ts';
+
+/** One command line, parsed: which command, and what it was told. */
+export type CommandLine =
+  | { readonly name: 'run' | 'status'; readonly flags: Flags }
+  | { readonly name: 'plan'; readonly flags: Flags & { readonly detailedExitcode?: boolean } }
+  | {
+      readonly name: 'explain';
+      readonly flags: Flags & { readonly namespace?: string };
+      readonly service: string;
+    }
+  | { readonly name: 'sweep'; readonly flags: Flags & { readonly delete?: boolean } }
+  | {
+      readonly name: 'uninstall';
+      readonly flags: Flags & { readonly delete?: boolean; readonly dryRun?: boolean };
+    }
+  | {
+      readonly name: 'demo';
+      readonly flags: Pick<Flags, 'output' | 'logLevel'> & {
+        readonly once?: boolean;
+        readonly port?: number;
+      };
+    };
+
+/**
+ * Parses a command line. What is wrong with it is told on standard error in one line, help goes to standard output;
+ * both end in an exit code instead of a command.
+ */
+export function parseCommandLine(
+  argv: readonly string[],
+  { terminal, version }: { readonly terminal: Terminal; readonly version: string },
+): CommandLine | { readonly exitCode: ExitCode } {
+  let parsed: CommandLine | undefined;
+  const program = buildProgram(version, terminal, (line) => (parsed = line));
+  try {
+    program.parse([...argv], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return { exitCode: error.exitCode === 0 ? EXIT.ok : EXIT.usage };
+  }
+  return parsed ?? { exitCode: EXIT.usage };
+}
+
+type Take = (line: CommandLine) => void;
+
+function buildProgram(version: string, { out, err }: Terminal, take: Take): Command {
+  const program = new Command('berth');
+  // Before the commands are added, because they inherit it.
+  program
+    .exitOverride()
+    .configureOutput({
+      writeOut: (help) => out.write(help),
+      writeErr: (help) => err.write(help),
+      getOutHelpWidth: () => out.columns,
+      getErrHelpWidth: () => err.columns,
+      outputError: (message, write) => write(oneLine(message)),
+    })
+    .description('Gives every Service of type LoadBalancer an address that works.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .allowExcessArguments(false);
+  addRun(program, take);
+  addPlan(program, take);
+  addExplain(program, take);
+  addStatus(program, take);
+  addSweep(program, take);
+  addUninstall(program, take);
+  addDemo(program, take);
+  return finish(program, [
+    'berth demo',
+    'berth run --kubeconfig ~/.kube/config',
+    'berth explain default/web',
+  ]);
+}
+
+/** commander puts its suggestion on a second line. */
+function oneLine(message: string): string {
+  const text = message
+    .trim()
+    .replace(/^error: /, '')
+    .replaceAll(/\s*\n\s*/g, ' ');
+  return `berth: ${text}${/[.)?]$/.test(text) ? '' : '.'} See berth --help.\n`;
+}
+
+function addRun(program: Command, take: Take): void {
+  const command = program
+    .command('run')
+    .description('Serve Services until told to stop (SIGTERM or SIGINT).');
+  withCommon(command)
+    .addOption(
+      option('--sweep-interval <duration>', 'how often everything is read anew (10m)', KINDS.sweepInterval),
+    )
+    .addOption(
+      option(
+        '--drift <reaction>',
+        'enforce: plan back what somebody changed by hand; observe: only report it (enforce)',
+        KINDS.drift,
+      ),
+    )
+    .addOption(
+      option('--concurrent-syncs <n>', 'Services worked on at the same time (10)', KINDS.concurrentSyncs),
+    )
+    .addOption(
+      option(
+        '--listen <host:port>',
+        'where /healthz, /readyz and /metrics are (in a pod 0.0.0.0:8080, else any free port of 127.0.0.1)',
+        KINDS.listen,
+      ),
+    );
+  for (const [name, description] of SWITCHES) addSwitch(command, name, description);
+  finish(command, [
+    'berth run --provider local --no-leader-elect',
+    'berth run --config berth.yaml --log-level debug',
+  ]).action((flags: Flags) => take({ name: 'run', flags }));
+}
+
+/** Each can be turned on and off, so that a flag wins over a file either way; help shows the one that differs. */
+const SWITCHES: readonly (readonly [string, string])[] = [
+  ['--no-leader-elect', 'act without holding the Lease; only where no other process of Berth runs'],
+  ['--delete-orphans', 'delete load balancers of ours that belong to no Service, after an hour'],
+  ['--no-allocate-node-ports', 'never turn allocateLoadBalancerNodePorts on; report NodePortMissing instead'],
+];
+
+function addSwitch(command: Command, name: string, description: string): void {
+  const positive = name.replace('--no-', '--');
+  const negative = positive.replace('--', '--no-');
+  // In this order commander leaves the value open when neither is given.
+  for (const flag of [positive, negative]) {
+    const added = new Option(flag, flag === name ? description : `the opposite of ${name}`);
+    command.addOption(flag === name ? added : added.hideHelp());
+  }
+}
+
+function addPlan(program: Command, take: Take): void {
+  const command = program
+    .command('plan')
+    .description('Print the steps that a controller would take now; asks the leader where it is reached.');
+  withCommon(command).option('--detailed-exitcode', 'exit with 2 when there are steps to take');
+  finish(command, ['berth plan', 'berth plan --output json | jq .counts']).action((flags: Flags) =>
+    take({ name: 'plan', flags }),
+  );
+}
+
+function addExplain(program: Command, take: Take): void {
+  const command = program
+    .command('explain')
+    .description('Say why a Service is as it is, and what to do about it.')
+    .argument('<service>', 'NAMESPACE/NAME, or NAME');
+  withCommon(command).addOption(
+    option('-n, --namespace <namespace>', 'of a Service given as NAME (that of the kubeconfig)', text),
+  );
+  finish(command, ['berth explain default/web', 'berth explain web -n default']).action(
+    (service: string, flags: Flags) => take({ name: 'explain', flags, service }),
+  );
+}
+
+function addStatus(program: Command, take: Take): void {
+  const command = program.command('status').description('List the Services that Berth serves.');
+  finish(withCommon(command), ['berth status', 'berth status --output json']).action((flags: Flags) =>
+    take({ name: 'status', flags }),
+  );
+}
+
+function addSweep(program: Command, take: Take): void {
+  const command = program
+    .command('sweep')
+    .description('Report what was changed by hand, and load balancers of ours that belong to no Service.');
+  withCommon(command).option('--delete', 'delete the latter; only while no controller runs');
+  finish(command, ['berth sweep --provider aws', 'berth sweep --provider aws --delete']).action(
+    (flags: Flags) => take({ name: 'sweep', flags }),
+  );
+}
+
+function addUninstall(program: Command, take: Take): void {
+  const command = program
+    .command('uninstall')
+    .description(
+      'Take our finalizer and condition from all Services, before Berth is removed. The load balancers stay.',
+    );
+  withCommon(command)
+    .option('--delete', 'delete the load balancers, too')
+    .option('--dry-run', 'print what would be done, and do nothing');
+  finish(command, ['berth uninstall --dry-run', 'berth uninstall --provider aws --delete']).action(
+    (flags: Flags) => take({ name: 'uninstall', flags }),
+  );
+}
+
+function addDemo(program: Command, take: Take): void {
+  const command = program
+    .command('demo')
+    .description(
+      'Show Berth at work on this machine: a cluster in this process, real sockets, nothing to install.',
+    )
+    .option('--once', 'end after the story; exit with 1 when one of its checks did not hold')
+    .addOption(
+      option('--port <port>', 'of the API server, on 127.0.0.1 (any free one)', wholeNumber(0, 65_535)),
+    )
+    .addOption(outputOption())
+    .addOption(logLevelOption());
+  finish(command, ['berth demo', 'berth demo --once']).action((flags: Flags) =>
+    take({ name: 'demo', flags }),
+  );
+}
+
+/** What every command takes that looks at a cluster. */
+function withCommon(command: Command): Command {
+  return command
+    .addOption(
+      option(
+        '--kubeconfig <file>',
+        "the kubeconfig (KUBECONFIG, ~/.kube/config, the pod's ServiceAccount)",
+        text,
+      ),
+    )
+    .addOption(option('--context <name>', 'a context of the kubeconfig other than its current one', text))
+    .addOption(
+      option(
+        '--provider <provider>',
+        'name, path or npm package of a provider; may be repeated (local)',
+        text,
+      ).argParser((value: string, before: readonly string[] | undefined) => [
+        ...(before ?? []),
+        required(text, value),
+      ]),
+    )
+    .addOption(
+      option(
+        '--default-provider <name>',
+        'serves Services without a class; none leaves them to others',
+        text,
+      ),
+    )
+    .addOption(option('--cluster-id <id>', "the cluster's identity (UID of the namespace kube-system)", text))
+    .addOption(option('--cluster-name <name>', "the cluster's name, for people (kubernetes)", text))
+    .addOption(
+      option(
+        '--leader-elect-namespace <namespace>',
+        "where the Lease is (the pod's, else berth-system)",
+        text,
+      ),
+    )
+    .addOption(option('--config <file>', 'YAML with settings of these names; a flag wins over it', text))
+    .addOption(outputOption())
+    .addOption(logLevelOption());
+}
+
+function outputOption(): Option {
+  return option('-o, --output <form>', 'table or json, on standard output (table)', oneOf(['table', 'json']));
+}
+
+function logLevelOption(): Option {
+  return option('--log-level <level>', 'debug, info, warn or error, on standard error', KINDS.logLevel);
+}
+
+function option<T>(flags: string, description: string, kind: ValueKind<T>): Option {
+  return new Option(flags, description).argParser((value: string) => required(kind, value));
+}
+
+function required<T>(kind: ValueKind<T>, value: string): T {
+  const parsed = kind.parse(value);
+  if (parsed === undefined) throw new InvalidArgumentError(`Expected ${kind.expected}.`);
+  return parsed;
+}
+
+function finish(command: Command, lines: readonly string[]): Command {
+  return command
+    .allowExcessArguments(false)
+    .addHelpText('after', `\n${exitCodeHelp()}\n\n${examples(lines)}`);
+}
+
+function examples(lines: readonly string[]): string {
+  return `Examples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
+}

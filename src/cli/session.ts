@@ -1,0 +1,166 @@
+import { askLeader, type Question } from '../controller/ask-leader.ts';
+import type { ControllerSettings } from '../controller/controller.ts';
+import { probe } from '../controller/probe.ts';
+import { lookOnce, type Looked, type RunOptions } from '../controller/run.ts';
+import { unseen, type Unseen } from '../controller/unseen.ts';
+import { connectKube, KubeClient, type Connection } from '../kube/index.ts';
+import { systemClock } from '../provider/clock.ts';
+import type { Log } from '../provider/spi.ts';
+import type { Environment } from './environment.ts';
+import { withProgress } from './progress.ts';
+import type { Settings } from './settings.ts';
+import { counted, type Terminal } from './terminal.ts';
+
+/** What every command is given. */
+export interface Invocation {
+  readonly terminal: Terminal;
+  readonly environment: Environment;
+  readonly settings: Settings;
+  readonly log: Log;
+  /** Aborts on SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly version: string;
+  /** Where relative provider paths count from. */
+  readonly directory: string;
+  /** Whether the answer is to be JSON. */
+  readonly json: boolean;
+}
+
+/** Where an answer came from. */
+export type Source =
+  | { readonly from: 'leader'; readonly leader: string }
+  | {
+      readonly from: 'observation';
+      readonly because: string;
+      /** Providers that see nothing from here although something was made with them. */
+      readonly unseen: readonly Unseen[];
+    };
+
+/**
+ * Finds the API server and does something with it; the sockets are closed afterwards.
+ *
+ * @throws Denied `KubeconfigUnusable`; what `work` throws.
+ */
+export async function withConnection<T>(
+  invocation: Invocation,
+  work: (connection: Connection, client: KubeClient) => Promise<T>,
+): Promise<T> {
+  const { settings, environment, version } = invocation;
+  const { kubeconfig, context } = settings;
+  const connection = await connectKube({ kubeconfig, context, env: environment.variables });
+  try {
+    return await work(connection, new KubeClient(connection, { version }));
+  } finally {
+    connection.close();
+  }
+}
+
+/** What the controller and a look at the cluster have in common. */
+export function runOptions(
+  invocation: Invocation,
+  connection: Connection,
+  signal: AbortSignal,
+): Omit<RunOptions, 'election' | 'listen' | 'pod'> {
+  const { settings, log, version, directory } = invocation;
+  const { providers, defaultProvider, clusterId, clusterName, controller } = settings;
+  return {
+    connection,
+    providers,
+    defaultProvider,
+    clusterId,
+    clusterName,
+    settings: controller,
+    from: directory,
+    signal,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    version,
+  };
+}
+
+/** A look must change nothing, whatever is configured. */
+const LOOKING: Pick<ControllerSettings, 'drift' | 'deleteOrphans'> = {
+  drift: 'observe',
+  deleteOrphans: false,
+};
+
+/** Observes cluster and providers by itself for the time of `work`, then lets everything go. */
+export async function withLook<T>(
+  invocation: Invocation,
+  connection: Connection,
+  work: (looked: Looked, signal: AbortSignal) => Promise<T> | T,
+): Promise<T> {
+  const done = new AbortController();
+  const signal = AbortSignal.any([invocation.signal, done.signal]);
+  const options = runOptions(invocation, connection, signal);
+  try {
+    const looked = await withProgress(invocation.terminal, 'looking at the cluster', async () => {
+      await probe(new KubeClient(connection, { version: invocation.version }), signal);
+      return await lookOnce({ ...options, settings: { ...options.settings, ...LOOKING } });
+    });
+    try {
+      return await work(looked, signal);
+    } finally {
+      await looked.close();
+    }
+  } finally {
+    done.abort(new Error('the command is done'));
+  }
+}
+
+/** A question, and how to answer it without a leader. */
+export interface Inquiry<T> {
+  readonly question: Question;
+  readonly parameters?: (client: KubeClient) => Readonly<Record<string, string>>;
+  /** Whether an answer of the leader has the right form. */
+  readonly accepts: (value: unknown) => value is T;
+  readonly look: (looked: Looked, client: KubeClient) => Promise<T> | T;
+}
+
+/** An answer, and where it came from. */
+export interface Answer<T> {
+  readonly source: Source;
+  readonly value: T;
+}
+
+/** Asks the leader where it is reached, and looks by itself otherwise; says which. */
+export function inquire<T>(invocation: Invocation, inquiry: Inquiry<T>): Promise<Answer<T>> {
+  const { settings, signal, terminal } = invocation;
+  const { question, accepts, look } = inquiry;
+  return withConnection(invocation, async (connection, client) => {
+    const { namespace } = settings.election;
+    const parameters = inquiry.parameters?.(client) ?? {};
+    const asked = await withProgress(terminal, 'asking the leader', () =>
+      askLeader({ client, namespace, question, parameters, signal }),
+    );
+    if (asked.asked && accepts(asked.value))
+      return { source: { from: 'leader', leader: asked.leader }, value: asked.value };
+    const because = asked.asked ? `the leader ${asked.leader} speaks another version` : asked.why;
+    return await withLook(invocation, connection, async (looked) => {
+      const value = await look(looked, client);
+      return { source: { from: 'observation', because, unseen: unseen(looked) }, value };
+    });
+  });
+}
+
+/** Says on standard error where the answer comes from, and what is not in it. */
+export function tellSource({ terminal }: Invocation, source: Source): void {
+  if (source.from === 'leader') {
+    terminal.err.write(`Answered by the leader ${source.leader}.\n`);
+    return;
+  }
+  terminal.err.write(`Observed from here: ${source.because}.\n`);
+  tellUnseen(terminal, source.unseen);
+}
+
+/** Says which providers cannot be looked into from another process. */
+export function tellUnseen({ err }: Pick<Terminal, 'err'>, unseen: readonly Unseen[]): void {
+  for (const { provider, services } of unseen) {
+    err.write(
+      `The provider ${provider} keeps its load balancers in the process that runs it: those of ` +
+        `${counted(services, 'Service')} are not seen from here. Ask that process by its Lease, ` +
+        `which a running \`berth run\` holds.\n`,
+    );
+  }
+}
