@@ -222,6 +222,7 @@ export class FakeCluster implements Cluster {
     const body = request.body as PatchBody;
     this.patches.push({ write, key, path: request.path, body });
     await this.beforeWrite(write, key);
+    request.signal.throwIfAborted();
     const at = this.#faults.findIndex((fault) => fault.write === write);
     const [fault] = at < 0 ? [] : this.#faults.splice(at, 1);
     if (fault?.moment === 'before') throw fault.error;

@@ -53,10 +53,14 @@ export class World {
 
   /** Starts the controller and waits until it has nothing to do. */
   async start(): Promise<this> {
-    const started = this.controller.start(this.#abort.signal);
+    this.begin();
     await this.settle();
-    await Promise.race([started, turns(1)]);
     return this;
+  }
+
+  /** Starts the controller without waiting for anything. */
+  begin(): void {
+    void this.controller.start(this.#abort.signal);
   }
 
   /** Waits until nothing happens any more without time going on. */
