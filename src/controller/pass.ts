@@ -4,7 +4,7 @@ import type { Target } from '../model/load-balancer.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import { tracesOf } from '../plan/change.ts';
 import { portsWithoutNodePort } from '../plan/desired.ts';
-import { hasFinalizer, lifecycleOf } from '../plan/lifecycle.ts';
+import { hasFinalizer, lifecycleOf, type Lifecycle } from '../plan/lifecycle.ts';
 import type { PlanRequest } from '../provider/spi.ts';
 import { converge, mustHold, type StepObserver } from './converge.ts';
 import { decide, type Decision } from './decide.ts';
@@ -77,8 +77,7 @@ export class ServicePass {
     if (service === undefined) return await this.#absent(key, signal);
     const runtime = serving(service);
     const lifecycle = lifecycleOf(service, runtime !== undefined);
-    // Who made a load balancer is seen by looking, so a deletion waits until every provider has been observed.
-    const needed = lifecycle === 'cleanup' ? this.#options.runtimes : runtime === undefined ? [] : [runtime];
+    const needed = this.#needed(service, runtime, lifecycle);
     if (needed.some(({ ready }) => !ready)) return { requeue: 'after', ms: UNOBSERVED_MS };
     if (lifecycle === 'paused') {
       reporter.paused(service);
@@ -103,6 +102,18 @@ export class ServicePass {
       if (current === undefined || isGone(error)) return { requeue: 'forget' };
       return await reporter.failed(current, { error, runtime }, signal);
     }
+  }
+
+  /** The runtimes that must have been observed before anything is done about the Service. */
+  #needed(
+    service: Service,
+    runtime: ProviderRuntime | undefined,
+    lifecycle: Lifecycle,
+  ): readonly ProviderRuntime[] {
+    const serving = runtime === undefined ? [] : [runtime];
+    if (lifecycle !== 'cleanup') return serving;
+    // With its type a Service loses its class: who made its load balancer is then seen only by looking everywhere.
+    return service.type === 'LoadBalancer' && runtime !== undefined ? serving : this.#options.runtimes;
   }
 
   /** The deletion half: from what is observed to nothing, then the traces in the object, then the finalizer. */
