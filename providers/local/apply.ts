@@ -52,7 +52,7 @@ async function applyListener(step: Step, proxies: Proxies): Promise<LocalChange>
   const again = (step.before as ListenerState | undefined)?.failure !== undefined;
   if (state.failure !== undefined && again) {
     const { code, message, remedy } = state.failure;
-    throw new Denied(code, { message: `port ${name} cannot be opened: ${message}`, remedy });
+    throw new Denied(code, { message, remedy });
   }
   return {
     loadBalancer: (now) => now && { ...now, listeners: { ...now.listeners, [name]: state } },

@@ -9,8 +9,8 @@ import { machineFacts, publish } from './report.ts';
 
 const USAGE = `npm run bench -- local [--rounds N] [--measure MS] [--quick]
 
-  --rounds N     how often everything is measured (5)
-  --measure MS   how long each measurement takes (700)
+  --rounds N     how often everything is measured (9)
+  --measure MS   how long each measurement takes (350)
   --quick        one round of 200 ms: to see whether the benchmark works, not for figures
 
 Measures the local proxy, HAProxy in TCP mode and no proxy at all in turn, so that all three see the same machine.
@@ -21,7 +21,7 @@ Exit code 1: a target was missed, or the benchmark could not be finished.`;
 const ADDRESS = { backend: '127.81.0.1', berth: '127.81.0.2', haproxy: '127.81.0.3' } as const;
 
 /** Milliseconds of load before each measurement. */
-const WARM_UP_MS = 200;
+const WARM_UP_MS = 150;
 
 const SCENARIOS: readonly Scenario[] = [
   { id: 'bulk1', what: 'one bulk stream to the client', kind: 'download', connections: 1, atLeast: 0.8 },
@@ -71,8 +71,8 @@ export async function run(args: readonly string[]): Promise<void> {
     },
   });
   if (values.help) return console.log(USAGE);
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
-  const measureMs = Number(values.measure ?? (values.quick ? 200 : 700));
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 9));
+  const measureMs = Number(values.measure ?? (values.quick ? 200 : 350));
   const machine = machineFacts();
   const version = findHaProxy();
   const caveats = [...CAVEATS];

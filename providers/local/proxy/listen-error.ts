@@ -44,7 +44,7 @@ export class ListenError extends Error {
   constructor({ address, port, protocol }: ListenAddress, cause: unknown) {
     const errno = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
     const reason = REASONS_BY_ERRNO[errno] ?? 'ListenFailed';
-    const what = `${at(address, port)}/${protocol}: ${MEANINGS[reason]} (${errno === '' ? 'no errno' : errno})`;
+    const what = `cannot listen on ${at(address, port)}/${protocol}: ${MEANINGS[reason]} (${errno === '' ? 'no errno' : errno})`;
     super(`${what}. ${REMEDIES[reason]}.`, { cause });
     this.reason = reason;
     this.what = what;
