@@ -2,7 +2,7 @@
 import type { Registry } from '../machinery/registry.ts';
 import { apiVersionOf, type ResourceType } from '../machinery/resource.ts';
 import { fieldSelector, labelSelector, metadataFields, type Predicate } from '../machinery/selectors.ts';
-import { ApiError, badRequest, expired } from '../machinery/status.ts';
+import { ApiError, badRequest, expired, FieldErrors } from '../machinery/status.ts';
 import type { Entry } from '../machinery/store.ts';
 import { partialMetadata, table } from '../machinery/table.ts';
 import { type Format, includeObject, json, type Reply, shape } from './respond.ts';
@@ -95,7 +95,9 @@ export function listJson(
 
 function pageOf(route: Route, registry: Registry): Page {
   const { query } = route;
+  forbidInitialEvents(query);
   const limit = readCount(query.get('limit') ?? '');
+  readCount(query.get('timeoutSeconds') ?? '');
   const token = query.get('continue') ?? '';
   const from = token === '' ? { revision: exactRevision(query, limit), after: '' } : readToken(token);
   const revision = from.revision ?? registry.store.revision;
@@ -121,16 +123,39 @@ function pageOf(route: Route, registry: Registry): Page {
 function exactRevision(query: URLSearchParams, limit: number): number | undefined {
   const version = query.get('resourceVersion') ?? '';
   const match = query.get('resourceVersionMatch') ?? '';
-  if (match !== '' && version === '')
-    throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided');
+  validateMatch(match, version);
   const revision = readRevision(version);
   if (revision === 0) return undefined;
   return match === 'Exact' || (match === '' && limit > 0) ? revision : undefined;
 }
 
-/** @throws ApiError 400 */
-function readCount(text: string): number {
-  if (!/^\d*$/.test(text))
+function forbidInitialEvents(query: URLSearchParams): void {
+  if (!query.has('sendInitialEvents')) return;
+  const errors = new FieldErrors();
+  errors.forbidden('sendInitialEvents', 'sendInitialEvents is forbidden for list');
+  errors.throwIfAny(LIST_OPTIONS, '');
+}
+
+function validateMatch(match: string, version: string): void {
+  const errors = new FieldErrors();
+  if (match !== '' && version === '') {
+    const why = 'resourceVersionMatch is forbidden unless resourceVersion is provided';
+    errors.forbidden('resourceVersionMatch', why);
+  } else if (match === 'Exact' && version === '0') {
+    errors.forbidden(
+      'resourceVersionMatch',
+      'resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+    );
+  } else errors.oneOf('resourceVersionMatch', match, ['Exact', 'NotOlderThan', '']);
+  errors.throwIfAny(LIST_OPTIONS, '');
+}
+
+/** How errors name the options of a list or watch. */
+export const LIST_OPTIONS = { group: 'meta.k8s.io', plural: '', kind: 'ListOptions' };
+
+/** A whole number; 0 when there is none. @throws ApiError 400 */
+export function readCount(text: string): number {
+  if (!/^-?\d*$/.test(text))
     throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
   return Number(text);
 }

@@ -34,6 +34,12 @@ export function partsOf(pathname: string): Parts | undefined {
   return root === 'apis' && second !== '' ? { group: first, version: second, rest: others } : undefined;
 }
 
+/** True when the path belongs to a group and version that are served. */
+export function isServed(registry: Registry, pathname: string): boolean {
+  const parts = partsOf(pathname);
+  return registry.types.some(({ group, version }) => group === parts?.group && version === parts.version);
+}
+
 /** A path that is not properly escaped leads nowhere, but must not bring the server down. */
 function decode(part: string): string {
   try {
@@ -58,6 +64,7 @@ export function routeOf(registry: Registry, method: string, url: URL): Route {
   const known = subresource === '' || (subresource === 'status' && type?.status);
   if (type === undefined || !known || (scope !== '' && !type.namespaced)) throw noSuchResource();
   const verb = verbOf(method, { name, subresource, watch: isTrue(url.searchParams.get('watch')) });
+  if (type.namespaced && scope === '' && name !== '') throw noSuchResource();
   const needsNamespace = type.namespaced && verb !== 'list' && verb !== 'watch';
   if (verb === undefined || (needsNamespace && scope === '')) throw methodNotAllowed();
   return { type, verb, namespace: scope, name, subresource, query: url.searchParams };

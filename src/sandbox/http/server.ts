@@ -9,7 +9,7 @@ import type { RequestRecord, Requests } from '../requests.ts';
 import { discover } from './discovery.ts';
 import { getList, getOne } from './list.ts';
 import { formatOf, readBody, type Reply, send, sendError } from './respond.ts';
-import { type Route, routeOf } from './route.ts';
+import { isServed, type Route, routeOf } from './route.ts';
 import { Watch } from './watch.ts';
 import { write } from './write.ts';
 
@@ -95,6 +95,10 @@ export class ApiServer {
     const document = method === 'GET' ? discover(url.pathname, registry, new URL(this.url).host) : undefined;
     if (document) {
       send(response, document);
+      return;
+    }
+    if (!isServed(registry, url.pathname)) {
+      send(response, { code: 404, body: '404 page not found\n', contentType: 'text/plain; charset=utf-8' });
       return;
     }
     const route = routeOf(registry, method, url);

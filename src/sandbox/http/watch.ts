@@ -4,10 +4,18 @@ import type { KubeObject } from '../machinery/objects.ts';
 import { apiVersionOf } from '../machinery/resource.ts';
 import { decode } from '../machinery/schema.ts';
 import type { Predicate } from '../machinery/selectors.ts';
-import { badRequest, expired } from '../machinery/status.ts';
+import { expired, FieldErrors } from '../machinery/status.ts';
 import { type Change, Entry } from '../machinery/store.ts';
 import { table } from '../machinery/table.ts';
-import { prefixOf, predicateOf, type ReadContext, readRevision, tooOld } from './list.ts';
+import {
+  LIST_OPTIONS,
+  prefixOf,
+  predicateOf,
+  readCount,
+  type ReadContext,
+  readRevision,
+  tooOld,
+} from './list.ts';
 import { includeObject, shape } from './respond.ts';
 import { isTrue, type Route } from './route.ts';
 
@@ -29,6 +37,7 @@ export class Watch {
   #unsubscribe: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #cutNext = false;
+  #timeoutSeconds = 0;
 
   constructor(route: Route, response: ServerResponse, options: ReadContext & { clock: () => number }) {
     this.route = route;
@@ -45,9 +54,8 @@ export class Watch {
     const version = query.get('resourceVersion') ?? '';
     const revision = readRevision(version);
     const initial = isTrue(query.get('sendInitialEvents'));
-    if (initial && query.get('resourceVersionMatch') !== 'NotOlderThan') {
-      throw badRequest('resourceVersionMatch=NotOlderThan is required with sendInitialEvents');
-    }
+    if (initial) needsMatch(query);
+    this.#timeoutSeconds = readCount(query.get('timeoutSeconds') ?? '');
     const collection = this.#context.registry.collection(type);
     const missed = initial || revision === 0 ? [] : collection.since(revision);
     this.#open();
@@ -107,12 +115,11 @@ export class Watch {
     });
     this.#response.flushHeaders();
     this.#response.on('close', () => this.#release());
-    const seconds = Number(this.route.query.get('timeoutSeconds') ?? 0);
-    if (!(seconds > 0)) return;
+    if (this.#timeoutSeconds <= 0) return;
     this.#timer = setTimeout(() => {
       if (this.wantsBookmarks) this.bookmark();
       this.end();
-    }, seconds * 1000);
+    }, this.#timeoutSeconds * 1000);
     this.#timer.unref();
   }
 
@@ -165,6 +172,14 @@ export class Watch {
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
   }
+}
+
+function needsMatch(query: URLSearchParams): void {
+  if (query.get('resourceVersionMatch') === 'NotOlderThan') return;
+  const errors = new FieldErrors();
+  const why = 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
+  errors.forbidden('resourceVersionMatch', why);
+  errors.throwIfAny(LIST_OPTIONS, '');
 }
 
 function atRevision(entry: Entry, revision: number): Entry {

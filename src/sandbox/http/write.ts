@@ -98,35 +98,55 @@ function reply(code: number, answer: { route: Route; object: KubeObject; context
 function optionsOf(route: Route, { warn }: WriteContext): WriteOptions {
   const validation = route.query.get('fieldValidation') ?? 'Warn';
   if (!['Ignore', 'Warn', 'Strict'].includes(validation)) {
-    throw invalidOption('fieldValidation', validation, ['Ignore', 'Warn', 'Strict']);
+    throw invalidOption(route, {
+      field: 'fieldValidation',
+      value: validation,
+      supported: ['Ignore', 'Warn', 'Strict'],
+    });
   }
   return {
-    dryRun: isDryRun(route.query.getAll('dryRun')),
+    dryRun: isDryRun(route, route.query.getAll('dryRun')),
     fieldValidation: validation as FieldValidation,
     status: route.subresource === 'status',
     warn,
   };
 }
 
-function isDryRun(values: readonly string[]): boolean {
-  for (const value of values) if (value !== 'All') throw invalidOption('dryRun', value, ['All']);
+function isDryRun(route: Route, values: readonly string[]): boolean {
+  for (const value of values)
+    if (value !== 'All') throw invalidOption(route, { field: 'dryRun', value, supported: ['All'] });
   return values.length > 0;
 }
 
-function invalidOption(field: string, value: string, supported: readonly string[]): ApiError {
+function invalidOption(
+  route: Route,
+  option: { field: string; value: string; supported: readonly string[] },
+): ApiError {
   const errors = new FieldErrors();
-  errors.oneOf(field, value, supported);
-  return invalid({ group: 'meta.k8s.io', plural: 'options', kind: 'Options' }, '', errors.causes);
+  errors.oneOf(option.field, option.value, option.supported);
+  const kind = OPTIONS[route.verb] ?? 'DeleteOptions';
+  return invalid({ group: 'meta.k8s.io', plural: '', kind }, '', errors.causes);
 }
+
+const OPTIONS: Readonly<Record<string, string>> = {
+  create: 'CreateOptions',
+  update: 'UpdateOptions',
+  patch: 'PatchOptions',
+};
 
 /** DeleteOptions come in the body, or in the query when there is no body. */
 function deleteOptions(route: Route, context: WriteContext): DeleteOptions {
   const body: JsonObject = context.body.length === 0 ? {} : readObject(context);
   const preconditions = isObject(body['preconditions']) ? body['preconditions'] : {};
   const dryRun = Array.isArray(body['dryRun']) ? body['dryRun'].map(String) : route.query.getAll('dryRun');
+  const policy = body['propagationPolicy'] ?? route.query.get('propagationPolicy');
+  const policies = ['Foreground', 'Background', 'Orphan'];
+  if (typeof policy === 'string' && !policies.includes(policy)) {
+    throw invalidOption(route, { field: 'propagationPolicy', value: policy, supported: policies });
+  }
   const { uid, resourceVersion } = preconditions;
   return {
-    dryRun: isDryRun(dryRun),
+    dryRun: isDryRun(route, dryRun),
     ...(typeof uid === 'string' ? { uid } : {}),
     ...(typeof resourceVersion === 'string' ? { resourceVersion } : {}),
   };

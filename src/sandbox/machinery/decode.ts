@@ -22,33 +22,30 @@ export interface DecodeOptions {
 export function decodeObject(type: ResourceType, body: Json, options: DecodeOptions = {}): KubeObject {
   if (!isObject(body)) throw badRequest('the body of the request is not a JSON object');
   const { object, unknown, problem } = tryDecode(type, body);
-  if (problem !== undefined) {
-    throw badRequest(
-      `${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}: ${problem}`,
-    );
-  }
+  if (problem !== undefined) throw badRequest(problem);
   report(unknown, options, (text) => badRequest(`strict decoding error: ${text}`));
   return object;
 }
 
-/** Decodes without throwing. `problem` says what is wrong with a value. */
+/** Decodes without throwing. `problem` says what is wrong with kind, version or a value. */
 export function tryDecode(
   type: ResourceType,
   body: JsonObject,
 ): { object: KubeObject; unknown: string[]; problem?: string } {
   const expected = { apiVersion: apiVersionOf(type), kind: type.kind };
   const { apiVersion = expected.apiVersion, kind = expected.kind } = body;
+  const unknown: string[] = [];
+  const empty = { object: { ...expected, metadata: { name: '' } }, unknown };
   if (apiVersion !== expected.apiVersion) {
-    throw badRequest(
-      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${expected.apiVersion})`,
-    );
+    const data = `the API version in the data (${String(apiVersion)})`;
+    return { ...empty, problem: `${data} does not match the expected API version (${expected.apiVersion})` };
   }
   if (kind !== expected.kind) {
-    throw badRequest(
-      `the kind in the data (${String(kind)}) does not match the expected kind (${expected.kind})`,
-    );
+    return {
+      ...empty,
+      problem: `the kind in the data (${String(kind)}) does not match the expected kind (${expected.kind})`,
+    };
   }
-  const unknown: string[] = [];
   try {
     const decoded = decode(type.schema, body, { path: '', unknown }) as JsonObject;
     const metadata = {
@@ -60,7 +57,8 @@ export function tryDecode(
     return { object: { ...decoded, ...expected, metadata }, unknown };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    return { object: { ...expected, metadata: { name: '' } }, unknown, problem: error.message };
+    const what = `${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}`;
+    return { ...empty, problem: `${what}: ${error.message}` };
   }
 }
 

@@ -19,6 +19,7 @@ export interface ObjectMeta {
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   finalizers?: string[];
+  ownerReferences?: { apiVersion?: string; kind?: string; name?: string; uid?: string }[];
 }
 
 /** Any object of the API. */
@@ -98,8 +99,9 @@ export interface NodeObject extends KubeObject {
 /** discovery.k8s.io/v1 EndpointSlice. */
 export interface EndpointSliceObject extends KubeObject {
   addressType: string;
-  endpoints: { addresses: string[]; nodeName?: string; conditions?: Record<string, boolean> }[];
-  ports?: { name?: string; port?: number; protocol?: string; appProtocol?: string }[];
+  /** The API server writes `null` for an empty list here. */
+  endpoints: { addresses: string[]; nodeName?: string; conditions?: Record<string, boolean> }[] | null;
+  ports: { name?: string; port?: number; protocol?: string; appProtocol?: string }[] | null;
 }
 
 /** `namespace/name`, or `/name` for objects without a namespace. Sorts as etcd sorts its keys. */

@@ -9,7 +9,16 @@ import { decodeObject, type FieldValidation } from './decode.ts';
 import { type Json, type KubeObject, keyOf } from './objects.ts';
 import { applyPatch, type PatchKind } from './apply-patch.ts';
 import { resourceId, type ResourceType } from './resource.ts';
-import { ApiError, alreadyExists, conflict, FieldErrors, forbidden, invalid, notFound } from './status.ts';
+import {
+  ApiError,
+  alreadyExists,
+  conflict,
+  FieldErrors,
+  forbidden,
+  invalid,
+  namespaceTerminating,
+  notFound,
+} from './status.ts';
 import {
   isFinished,
   matchName,
@@ -18,7 +27,7 @@ import {
   specChanged,
   takeOver,
 } from './update-rules.ts';
-import { validateMeta, validateMetaUpdate, validateNewFinalizers } from './validate-meta.ts';
+import { validateMeta, validateMetaUpdate } from './validate-meta.ts';
 
 /** Which object is meant. `namespace` is empty for kinds without one. */
 export interface ObjectRef {
@@ -129,7 +138,6 @@ export class Registry {
     type.rules.prepare?.(next, undefined);
     const errors = new FieldErrors();
     validateMeta(type, next, errors);
-    validateNewFinalizers(type, metadata, errors);
     type.rules.validate?.(next, errors, undefined);
     errors.throwIfAny(type, metadata.name);
     const existing = this.find({ type, namespace: metadata.namespace ?? '', name: metadata.name });
@@ -227,6 +235,9 @@ export class Registry {
    * @throws ApiError 404, or 409 when a precondition does not hold
    */
   delete(ref: ObjectRef, options: DeleteOptions = {}): { object: KubeObject; gone: boolean } {
+    if (ref.type.plural === 'namespaces' && IMMORTAL.has(ref.name)) {
+      throw forbidden(ref.type, ref.name, 'this namespace may not be deleted');
+    }
     const { object } = this.get(ref);
     const { metadata } = object;
     if (options.uid !== undefined && options.uid !== metadata.uid) {
@@ -290,11 +301,7 @@ export class Registry {
     if (!type.namespaced) return;
     const holder = this.get({ type: this.type('namespaces', ''), namespace: '', name: namespace }).object;
     if (holder.metadata.deletionTimestamp === undefined) return;
-    throw forbidden(
-      type,
-      name,
-      `unable to create new content in namespace ${namespace} because it is being terminated`,
-    );
+    throw namespaceTerminating(type, name, namespace);
   }
 
   /** Five characters of the API server's alphabet, which has no vowels; tried again when the name is taken. */
@@ -312,6 +319,8 @@ export class Registry {
   }
 }
 
+/** Namespaces that cannot be deleted. */
+const IMMORTAL: ReadonlySet<string> = new Set(['default', 'kube-system', 'kube-public']);
 const GENERATE_ATTEMPTS = 8;
 const SUFFIX = 'bcdfghjklmnpqrstvwxz2456789';
 

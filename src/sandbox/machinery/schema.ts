@@ -5,21 +5,25 @@
  */
 import type { Json, JsonObject } from './objects.ts';
 
-/** How one field reads. `keep`: the zero value (`0`, `""`, `false`, empty) is kept, as for Go pointers. */
+/** What all fields have in common. */
+interface Omission {
+  /** The zero value (`0`, `""`, `false`, empty) is kept, as for Go pointers. */
+  readonly keep?: boolean;
+  /** What stands there when nobody sets it, for Go fields without `omitempty`: `null` for lists and times, `""`, `0`. */
+  readonly absent?: Json;
+}
+
+/** How one field reads. */
 export type Field =
-  | {
-      readonly kind: 'string' | 'int' | 'bool' | 'time' | 'microTime' | 'intOrString' | 'any';
-      readonly keep?: boolean;
-    }
+  | (Omission & { readonly kind: 'string' | 'int' | 'bool' | 'time' | 'microTime' | 'intOrString' | 'any' })
   | ObjectField
-  | { readonly kind: 'map'; readonly value: Field; readonly keep?: boolean }
+  | (Omission & { readonly kind: 'map'; readonly value: Field })
   | ListField;
 
 /** An object with named fields. */
-export interface ObjectField {
+export interface ObjectField extends Omission {
   readonly kind: 'object';
   readonly fields: Readonly<Record<string, Field>>;
-  readonly keep?: boolean;
   /** Present even when nobody sets it, as Go structs that are not pointers are. */
   readonly always?: boolean;
 }
@@ -28,11 +32,10 @@ export interface ObjectField {
  * A list. `mergeKey` names the key by which a strategic merge patch joins items (`patchMergeKey` in the Go types);
  * `mergeKey: ''` is a set of plain values; without it the list is replaced as a whole.
  */
-export interface ListField {
+export interface ListField extends Omission {
   readonly kind: 'list';
   readonly item: Field;
   readonly mergeKey?: string;
-  readonly keep?: boolean;
 }
 
 export const str: Field = { kind: 'string' };
@@ -52,6 +55,8 @@ export const struct = (fields: Readonly<Record<string, Field>>): ObjectField => 
 });
 /** Keeps the zero value, as a Go pointer does. */
 export const kept = <T extends Field>(field: T): T => ({ ...field, keep: true });
+/** Stands there as `value` when nobody sets it: a Go field without `omitempty`. */
+export const shown = <T extends Field>(field: T, value: Json): T => ({ ...field, absent: value });
 /** Items keep their zero values: only the list as a whole can be left out. */
 export const list = (item: Field, mergeKey?: string): ListField => ({
   kind: 'list',
@@ -82,7 +87,9 @@ function decodePresent(field: Field, value: Json, at: { path: string; unknown: s
     case 'list':
       if (!Array.isArray(value)) throw mismatch(at.path, value, 'a list');
       return value.flatMap((item, index) => {
-        const decoded = decode(field.item, item, { ...at, path: `${at.path}[${index}]` });
+        // A null among objects is an empty one, as it is in Go.
+        const value = item === null && field.item.kind === 'object' ? {} : item;
+        const decoded = decode(field.item, value, { ...at, path: `${at.path}[${index}]` });
         return decoded === undefined ? [] : [decoded];
       });
     default:
@@ -104,6 +111,7 @@ function decodeObject(
   });
   for (const [key, inner] of Object.entries(known)) {
     if (inner.kind === 'object' && inner.always) result[key] ??= decodeObject(inner, {}, at);
+    else if (inner.absent !== undefined) result[key] ??= inner.absent;
   }
   return result;
 }

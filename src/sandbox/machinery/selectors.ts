@@ -20,7 +20,12 @@ const EXISTS = /^(!?)\s*([\w./-]+)$/;
  * @throws ApiError 400 when it does not parse
  */
 export function labelSelector(text: string): Predicate {
-  const requirements = (text.match(PARTS) ?? []).map((part) => requirement(part.trim()));
+  const parts = text.match(PARTS) ?? [];
+  // A comma that separates nothing is a mistake.
+  if (text.replaceAll(/\([^)]*\)/g, '').split(',').length !== parts.length) {
+    throw badRequest(`unable to parse requirement: ${JSON.stringify(text)}`);
+  }
+  const requirements = parts.map((part) => requirement(part.trim()));
   return (object) => {
     const labels = object.metadata.labels ?? {};
     return requirements.every((meets) => meets(labels));

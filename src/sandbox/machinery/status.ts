@@ -7,7 +7,8 @@ export interface FieldCause {
     | 'FieldValueRequired'
     | 'FieldValueForbidden'
     | 'FieldValueDuplicate'
-    | 'FieldValueNotSupported';
+    | 'FieldValueNotSupported'
+    | 'FieldValueTooLong';
   readonly field: string;
   readonly message: string;
 }
@@ -25,7 +26,10 @@ export interface StatusBody {
     readonly group?: string;
     readonly kind?: string;
     readonly uid?: string;
-    readonly causes?: readonly (FieldCause | { readonly reason: string; readonly message: string })[];
+    readonly causes?: readonly (
+      | FieldCause
+      | { readonly reason?: string; readonly message: string; readonly field?: string }
+    )[];
     readonly retryAfterSeconds?: number;
   };
   readonly code: number;
@@ -125,6 +129,20 @@ export function forbidden(type: Named, name: string, why: string): ApiError {
   });
 }
 
+/** 403 Forbidden: the namespace takes nothing new, because it goes away. */
+export function namespaceTerminating(type: Named, name: string, namespace: string): ApiError {
+  const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+  const cause = {
+    reason: 'NamespaceTerminating',
+    message: `namespace ${namespace} is being terminated`,
+    field: 'metadata.namespace',
+  };
+  return new ApiError(403, 'Forbidden', {
+    message: `${qualified(type)} "${name}" is forbidden: ${why}`,
+    details: { ...about(type, name), causes: [cause] },
+  });
+}
+
 /** 405 MethodNotAllowed. */
 export function methodNotAllowed(): ApiError {
   return new ApiError(405, 'MethodNotAllowed', {
@@ -153,7 +171,7 @@ export function invalid(type: Named | undefined, name: string, causes: readonly 
   return new ApiError(422, 'Invalid', {
     message: `${kind} "${name}" is invalid: ${list}`,
     details: {
-      name,
+      ...(name === '' ? {} : { name }),
       ...(type === undefined || type.group === '' ? {} : { group: type.group }),
       ...(type === undefined ? {} : { kind: type.kind }),
       causes,
@@ -179,6 +197,10 @@ export class FieldErrors {
 
   duplicate(field: string, value: unknown): void {
     this.#add('FieldValueDuplicate', field, `Duplicate value: ${shown(value)}`);
+  }
+
+  tooLong(field: string, limit: number): void {
+    this.#add('FieldValueTooLong', field, `Too long: may not be more than ${limit} bytes`);
   }
 
   /** Adds a cause unless `value` is one of `supported`. */

@@ -20,10 +20,10 @@ describe('strategicMerge', () => {
     expect(target).toEqual({ metadata: { labels: { a: '1', b: '2' } } });
   });
 
-  it('joins list items by their merge key and appends new ones', () => {
+  it('joins list items by their merge key; items of the patch come before others, unless these were in front', () => {
     const target = { ports: [{ port: 80, name: 'http' }, { port: 443 }] };
     expect(merge(target, { ports: [{ port: 80, target: 8080 }, { port: 90 }] })).toEqual({
-      ports: [{ port: 80, name: 'http', target: 8080 }, { port: 443 }, { port: 90 }],
+      ports: [{ port: 80, name: 'http', target: 8080 }, { port: 90 }, { port: 443 }],
     });
   });
 
@@ -54,14 +54,14 @@ describe('strategicMerge', () => {
   it('unites lists of plain values, and takes from them what $deleteFromPrimitiveList names', () => {
     const target = { metadata: { finalizers: ['a', 'b'] } };
     const patch = { metadata: { '$deleteFromPrimitiveList/finalizers': ['a'], finalizers: ['c', 'b'] } };
-    expect(merge(target, patch)).toEqual({ metadata: { finalizers: ['b', 'c'] } });
+    expect(merge(target, patch)).toEqual({ metadata: { finalizers: ['c', 'b'] } });
   });
 
-  it('orders a list as $setElementOrder says; items that it does not name stay behind their predecessor', () => {
+  it('orders a list as $setElementOrder says; items that it does not name stay in front of what they were in front of', () => {
     const target = { ports: [{ port: 1 }, { port: 2 }, { port: 3 }] };
     const order = [{ port: 3 }, { port: 1 }];
     expect(merge(target, { '$setElementOrder/ports': order, ports: [] })).toEqual({
-      ports: [{ port: 3 }, { port: 1 }, { port: 2 }],
+      ports: [{ port: 2 }, { port: 3 }, { port: 1 }],
     });
   });
 

@@ -32,7 +32,10 @@ export function strategicMerge(target: JsonObject, patch: JsonObject, field: Fie
     else if (!key.startsWith('$')) mergeField(result, key, { value, field: innerField(field, key) });
   }
   for (const [key, value] of Object.entries(patch)) {
-    if (key.startsWith(ORDER)) orderList(result, key.slice(ORDER.length), { order: value, field });
+    const name = key.startsWith(ORDER) ? key.slice(ORDER.length) : key;
+    // Without a directive the patch's own items say the order.
+    if (name !== key || patch[ORDER + name] === undefined)
+      orderList(result, name, { order: value, target, field });
   }
   return result;
 }
@@ -92,21 +95,40 @@ function deleteFromList(result: JsonObject, key: string, gone: Json): void {
     result[key] = current.filter((item) => !gone.includes(item));
 }
 
-/** Items named in the order come in that order; the others keep their place after the item they followed. */
-function orderList(result: JsonObject, key: string, by: { order: Json; field: Field | undefined }): void {
-  const current = result[key];
+/**
+ * Puts a merged list in order: items named in `order` as they are named, the others as they were. Where a named item and
+ * another one meet, the named one comes first, unless both were there before and the other one was in front.
+ */
+function orderList(
+  result: JsonObject,
+  key: string,
+  by: { order: Json; target: JsonObject; field: Field | undefined },
+): void {
+  const merged = result[key];
   const field = innerField(by.field, key);
-  if (!Array.isArray(current) || !Array.isArray(by.order) || field?.kind !== 'list') return;
-  const id = (item: Json): Json => (isObject(item) ? (item[field.mergeKey ?? ''] ?? null) : item);
-  const wanted = by.order.map((item) => JSON.stringify(id(item)));
-  let last = -1;
-  const ranks = new Map<Json, number>();
-  for (const item of current) {
-    const index = wanted.indexOf(JSON.stringify(id(item)));
-    if (index >= 0) last = index;
-    ranks.set(item, index >= 0 ? index : last + 0.5);
+  if (!Array.isArray(merged) || !Array.isArray(by.order)) return;
+  if (field?.kind !== 'list' || field.mergeKey === undefined) return;
+  const { mergeKey } = field;
+  const id = (item: Json): string => JSON.stringify(isObject(item) ? (item[mergeKey] ?? null) : item);
+  const ranks = (list: Json | undefined): Map<string, number> =>
+    new Map((Array.isArray(list) ? list : []).map((item, index) => [id(item), index]));
+  const [order, before] = [ranks(by.order), ranks(by.target[key])];
+  const named = merged.filter((item) => order.has(id(item)));
+  named.sort((a, b) => (order.get(id(a)) ?? 0) - (order.get(id(b)) ?? 0));
+  const others = merged.filter((item) => !order.has(id(item)));
+  result[key] = interleave(named, others, (item) => before.get(id(item)));
+}
+
+function interleave(named: Json[], others: Json[], before: (item: Json) => number | undefined): Json[] {
+  const result: Json[] = [];
+  while (named.length > 0 || others.length > 0) {
+    const [name, other] = [named[0], others[0]];
+    const [was, otherWas] = [name, other].map((item) => (item === undefined ? undefined : before(item)));
+    const otherFirst = name === undefined || (was !== undefined && otherWas !== undefined && otherWas < was);
+    const next = other !== undefined && otherFirst ? others.shift() : named.shift();
+    if (next !== undefined) result.push(next);
   }
-  result[key] = current.toSorted((a, b) => (ranks.get(a) ?? 0) - (ranks.get(b) ?? 0));
+  return result;
 }
 
 /** A part of a patch that becomes part of the object sheds its directives and its nulls. */

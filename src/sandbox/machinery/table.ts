@@ -28,8 +28,8 @@ export const ageColumn: Column = {
 };
 
 /** How long ago `timestamp` was, as kubectl writes it: `42s`, `5m30s`, `3h`, `8d`; `<unknown>` without one. */
-export function age(timestamp: string | undefined, now: number): string {
-  return timestamp === undefined
+export function age(timestamp: string | null | undefined, now: number): string {
+  return timestamp === undefined || timestamp === null
     ? '<unknown>'
     : humanDuration(Math.trunc((now - Date.parse(timestamp)) / 1000));
 }

@@ -42,12 +42,14 @@ export function takeOver(
   for (const field of SYSTEM_FIELDS) {
     const stored = previous.metadata[field];
     if (stored !== undefined) Object.assign(next.metadata, { [field]: stored });
-    else if (field !== 'deletionTimestamp') delete next.metadata[field];
+    else if (!CHECKED_FIELDS.has(field)) delete next.metadata[field];
   }
   next.metadata.uid ??= previous.metadata.uid ?? '';
 }
 
 const STATUS_FIELDS = new Set(['apiVersion', 'kind', 'metadata', 'status']);
+/** These are not dropped: setting them is refused. */
+const CHECKED_FIELDS: ReadonlySet<string> = new Set(['deletionTimestamp', 'deletionGracePeriodSeconds']);
 const SYSTEM_FIELDS = [
   'creationTimestamp',
   'deletionTimestamp',

@@ -64,17 +64,20 @@ export function validateMeta(type: ResourceType, next: KubeObject, errors: Field
     validateLabelValue('metadata.labels', value, errors);
   }
   validateAnnotations(metadata.annotations ?? {}, errors);
-  for (const finalizer of metadata.finalizers ?? []) {
-    const problem = qualifiedNameProblem(finalizer);
-    if (problem !== undefined) errors.invalid('metadata.finalizers', finalizer, problem);
+  validateFinalizers(type, metadata, errors);
+  for (const owner of metadata.ownerReferences ?? []) {
+    for (const field of ['apiVersion', 'kind', 'name', 'uid'] as const) {
+      if (!owner[field]) errors.invalid(`metadata.ownerReferences.${field}`, '', 'must not be empty');
+    }
   }
 }
 
-/** On creation, finalizers of the core group's kinds are either Kubernetes' own or carry a domain. */
-export function validateNewFinalizers(type: ResourceType, metadata: ObjectMeta, errors: FieldErrors): void {
-  if (type.group !== '') return;
+/** Finalizers of the core group's kinds are either Kubernetes' own or carry a domain. */
+function validateFinalizers(type: ResourceType, metadata: ObjectMeta, errors: FieldErrors): void {
   for (const [index, finalizer] of (metadata.finalizers ?? []).entries()) {
-    if (finalizer.includes('/') || STANDARD_FINALIZERS.has(finalizer)) continue;
+    const problem = qualifiedNameProblem(finalizer);
+    if (problem !== undefined) errors.invalid('metadata.finalizers', finalizer, problem);
+    if (type.group !== '' || finalizer.includes('/') || STANDARD_FINALIZERS.has(finalizer)) continue;
     const why = 'name is neither a standard finalizer name nor is it fully qualified';
     errors.invalid(`metadata.finalizers[${index}]`, finalizer, why);
   }
@@ -110,12 +113,12 @@ function validateAnnotations(annotations: Readonly<Record<string, string>>, erro
     if (problem !== undefined) errors.invalid('metadata.annotations', key, problem);
   }
   if (size <= ANNOTATIONS_LIMIT_BYTES) return;
-  errors.invalid('metadata.annotations', '', `must have at most ${ANNOTATIONS_LIMIT_BYTES} bytes`);
+  errors.tooLong('metadata.annotations', ANNOTATIONS_LIMIT_BYTES);
 }
 
 /** Checks what an update may not change: uid, and new finalizers on an object that is being deleted. */
 export function validateMetaUpdate(next: ObjectMeta, previous: ObjectMeta, errors: FieldErrors): void {
-  for (const field of ['uid', 'deletionTimestamp'] as const) {
+  for (const field of ['uid', 'deletionTimestamp', 'deletionGracePeriodSeconds'] as const) {
     if (next[field] !== previous[field])
       errors.invalid(`metadata.${field}`, next[field], 'field is immutable');
   }

@@ -91,8 +91,8 @@ function endpointsOf(
   });
 }
 
-function ready(slice: EndpointSliceObject): EndpointSliceObject['endpoints'] {
-  return slice.endpoints.filter(({ conditions }) => conditions?.['ready'] !== false);
+function ready(slice: EndpointSliceObject): NonNullable<EndpointSliceObject['endpoints']> {
+  return (slice.endpoints ?? []).filter(({ conditions }) => conditions?.['ready'] !== false);
 }
 
 function countLocal(slices: readonly EndpointSliceObject[], nodeName: string): number {

@@ -110,6 +110,6 @@ export function isCidr(text: string): boolean {
 export function internalError(message: string): ApiError {
   return new ApiError(500, 'InternalError', {
     message: `Internal error occurred: ${message}`,
-    details: { causes: [{ reason: 'UnexpectedServerResponse', message }] },
+    details: { causes: [{ message }] },
   });
 }

@@ -1,9 +1,10 @@
 /** EndpointSlices (discovery.k8s.io/v1). */
 import type { EndpointSliceObject, KubeObject } from '../machinery/objects.ts';
 import { kindSchema, resource, type ResourceType } from '../machinery/resource.ts';
-import { anything, bool, int, kept, list, object, str, strings, struct } from '../machinery/schema.ts';
+import { anything, bool, int, kept, list, object, shown, str, strings, struct } from '../machinery/schema.ts';
 import type { FieldErrors } from '../machinery/status.ts';
 import { ageColumn, nameColumn } from '../machinery/table.ts';
+import { familyOf } from './allocation.ts';
 
 /** core/v1 ObjectReference. */
 export const objectReference = object({
@@ -17,7 +18,7 @@ export const objectReference = object({
 });
 
 const endpoint = object({
-  addresses: kept(list(str)),
+  addresses: shown(list(str), null),
   conditions: struct({ ready: kept(bool), serving: kept(bool), terminating: kept(bool) }),
   hostname: kept(str),
   targetRef: kept(objectReference),
@@ -37,10 +38,11 @@ export const endpointSlices: ResourceType = resource({
   kind: 'EndpointSlice',
   generation: true,
   schema: kindSchema({
-    addressType: str,
-    endpoints: kept(list(endpoint)),
-    ports: kept(
+    addressType: shown(str, ''),
+    endpoints: shown(list(endpoint), null),
+    ports: shown(
       list(object({ name: kept(str), protocol: kept(str), port: kept(int), appProtocol: kept(str) })),
+      null,
     ),
   }),
   columns: [
@@ -52,13 +54,12 @@ export const endpointSlices: ResourceType = resource({
     },
     {
       name: 'Endpoints',
-      cell: (each) => shortList(slice(each).endpoints.flatMap(({ addresses }) => addresses)),
+      cell: (each) => shortList((slice(each).endpoints ?? []).flatMap(({ addresses }) => addresses)),
     },
     ageColumn,
   ],
   rules: {
     defaults: (next) => {
-      slice(next).endpoints ??= [];
       for (const port of slice(next).ports ?? []) {
         port.protocol ??= 'TCP';
         port.name ??= '';
@@ -69,14 +70,19 @@ export const endpointSlices: ResourceType = resource({
 });
 
 function validateSlice(next: EndpointSliceObject, errors: FieldErrors, previous?: EndpointSliceObject): void {
-  if (next.addressType === undefined) errors.required('addressType');
-  else errors.oneOf('addressType', next.addressType, ['FQDN', 'IPv4', 'IPv6']);
-  if (previous && previous.addressType !== next.addressType) {
-    errors.invalid('addressType', next.addressType, 'field is immutable');
+  const { addressType } = next;
+  if (addressType === '') errors.required('addressType');
+  else errors.oneOf('addressType', addressType, ['FQDN', 'IPv4', 'IPv6']);
+  if (previous && previous.addressType !== addressType) {
+    errors.invalid('addressType', addressType, 'field is immutable');
   }
-  for (const [index, { addresses }] of next.endpoints.entries()) {
-    if (!addresses?.length)
-      errors.required(`endpoints[${index}].addresses`, 'must contain at least 1 address');
+  for (const [index, { addresses }] of (next.endpoints ?? []).entries()) {
+    const field = `endpoints[${index}].addresses`;
+    if (!addresses?.length) errors.required(field, 'must contain at least 1 address');
+    const wrong = (addresses ?? []).find(
+      (address) => addressType !== 'FQDN' && familyOf(address) !== addressType,
+    );
+    if (wrong !== undefined) errors.invalid(field, wrong, `must be an ${addressType} address`);
   }
 }
 

@@ -1,7 +1,8 @@
 /** Events (core/v1). */
 import type { KubeObject } from '../machinery/objects.ts';
 import { kindSchema, resource, type ResourceType } from '../machinery/resource.ts';
-import { int, kept, microTime, object, str, struct, time } from '../machinery/schema.ts';
+import { int, kept, microTime, object, shown, str, struct, time } from '../machinery/schema.ts';
+import type { FieldErrors } from '../machinery/status.ts';
 import { age, nameColumn } from '../machinery/table.ts';
 import { objectReference } from './endpointslice.ts';
 
@@ -19,9 +20,10 @@ interface EventObject extends KubeObject {
   reason?: string;
   message?: string;
   count?: number;
-  firstTimestamp?: string;
-  lastTimestamp?: string;
-  eventTime?: string;
+  firstTimestamp: string | null;
+  lastTimestamp: string | null;
+  eventTime: string | null;
+  action?: string;
 }
 
 const event = (each: KubeObject): EventObject => each as EventObject;
@@ -60,16 +62,16 @@ export const events: ResourceType = resource({
     reason: str,
     message: str,
     source: struct({ component: str, host: str }),
-    firstTimestamp: time,
-    lastTimestamp: time,
+    firstTimestamp: shown(time, null),
+    lastTimestamp: shown(time, null),
     count: int,
     type: str,
-    eventTime: microTime,
+    eventTime: shown(microTime, null),
     series: kept(object({ count: int, lastObservedTime: microTime })),
     action: str,
     related: kept(objectReference),
-    reportingComponent: kept(str),
-    reportingInstance: kept(str),
+    reportingComponent: shown(str, ''),
+    reportingInstance: shown(str, ''),
   }),
   selectable: {
     known: [
@@ -96,19 +98,23 @@ export const events: ResourceType = resource({
     { ...nameColumn, priority: 1 },
   ],
   rules: {
-    defaults: (next) => {
-      event(next).reportingComponent ??= '';
-      event(next).reportingInstance ??= '';
-    },
-    validate: (next, errors) => {
-      const involved = event(next).involvedObject?.namespace ?? '';
-      const { namespace = '' } = next.metadata;
-      // Events about objects without a namespace live in `default`.
-      if (involved === namespace || (involved === '' && namespace === 'default')) return;
-      errors.invalid('involvedObject.namespace', involved, 'does not match event.namespace');
-    },
+    validate: (next, errors) => validate(event(next), errors),
   },
 });
+
+function validate(next: EventObject, errors: FieldErrors): void {
+  const involved = next.involvedObject?.namespace ?? '';
+  const { namespace = '' } = next.metadata;
+  // Events about objects without a namespace live in `default`.
+  if (involved !== namespace && (involved !== '' || namespace !== 'default')) {
+    errors.invalid('involvedObject.namespace', involved, 'does not match event.namespace');
+  }
+  // With `eventTime` an event is of the newer form, which demands more.
+  if (next.eventTime === null) return;
+  for (const field of ['reportingComponent', 'reportingInstance', 'action', 'reason'] as const) {
+    if (!next[field]) errors.required(field);
+  }
+}
 
 function firstSeen(each: EventObject, now: number): string {
   return age(each.firstTimestamp ?? each.eventTime, now);
@@ -116,7 +122,7 @@ function firstSeen(each: EventObject, now: number): string {
 
 function lastSeen(each: EventObject, now: number): string {
   if (each.series) return age(each.series.lastObservedTime, now);
-  return each.lastTimestamp === undefined ? firstSeen(each, now) : age(each.lastTimestamp, now);
+  return each.lastTimestamp === null ? firstSeen(each, now) : age(each.lastTimestamp, now);
 }
 
 function involvedText({ involvedObject = {} }: EventObject): string {

@@ -1,19 +1,32 @@
 /** Nodes (core/v1). */
 import type { KubeObject, NodeObject, Taint } from '../machinery/objects.ts';
 import { kindSchema, resource, type ResourceType } from '../machinery/resource.ts';
-import { anything, bool, kept, list, object, str, strings, struct, time } from '../machinery/schema.ts';
+import { anything, bool, int, list, object, shown, str, struct, time } from '../machinery/schema.ts';
 import type { FieldErrors } from '../machinery/status.ts';
 import { ageColumn, type Column, nameColumn } from '../machinery/table.ts';
 import { qualifiedNameProblem, validateLabelValue } from '../machinery/validate-meta.ts';
 
 const condition = object({
-  type: str,
-  status: str,
-  lastHeartbeatTime: time,
-  lastTransitionTime: time,
+  type: shown(str, ''),
+  status: shown(str, ''),
+  lastHeartbeatTime: shown(time, null),
+  lastTransitionTime: shown(time, null),
   reason: str,
   message: str,
 });
+
+const NODE_INFO = [
+  'machineID',
+  'systemUUID',
+  'bootID',
+  'kernelVersion',
+  'osImage',
+  'containerRuntimeVersion',
+  'kubeletVersion',
+  'kubeProxyVersion',
+  'operatingSystem',
+  'architecture',
+] as const;
 
 const schema = kindSchema({
   spec: struct({
@@ -29,9 +42,9 @@ const schema = kindSchema({
     phase: str,
     conditions: list(condition, 'type'),
     // The merge key is the type, although a dual-stack node has two addresses of one type.
-    addresses: list(object({ type: str, address: str }), 'type'),
-    daemonEndpoints: kept(anything),
-    nodeInfo: strings,
+    addresses: list(object({ type: shown(str, ''), address: shown(str, '') }), 'type'),
+    daemonEndpoints: struct({ kubeletEndpoint: struct({ Port: shown(int, 0) }) }),
+    nodeInfo: struct(Object.fromEntries(NODE_INFO.map((field) => [field, shown(str, '')]))),
     images: list(anything),
     volumesInUse: list(str),
     volumesAttached: list(anything),

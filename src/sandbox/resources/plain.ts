@@ -19,8 +19,6 @@ export const leases: ResourceType = resource({
       acquireTime: microTime,
       renewTime: microTime,
       leaseTransitions: kept(int),
-      strategy: kept(str),
-      preferredHolder: kept(str),
     }),
   }),
   columns: [nameColumn, { name: 'Holder', cell: (each) => leaseSpec(each).holderIdentity ?? '' }, ageColumn],

@@ -1,6 +1,7 @@
 /** Cluster IPs, IP families, node ports and health check ports of Services. */
 import { keyOf, type ServiceObject } from '../machinery/objects.ts';
 import { FieldErrors, invalid } from '../machinery/status.ts';
+import { validateClusterIpFields } from './cluster-ip-fields.ts';
 import {
   type ClusterIps,
   clusterIps,
@@ -22,6 +23,8 @@ import {
 const TYPE = { group: '', plural: 'services', kind: 'Service' };
 const OTHER: Readonly<Record<string, string>> = { IPv4: 'IPv6', IPv6: 'IPv4' };
 const RANGE = `The range of valid ports is ${NODE_PORTS.first}-${NODE_PORTS.last}`;
+
+const TAKEN = 'provided port is already allocated';
 
 /** The pools of one sandbox. */
 export class ServiceAllocations {
@@ -65,29 +68,26 @@ export class ServiceAllocations {
     }
   }
 
-  #chooseFamilies({ spec, metadata }: ServiceObject, previous: ServiceObject | undefined): void {
+  #chooseFamilies(service: ServiceObject, previous: ServiceObject | undefined): void {
+    const { spec, metadata } = service;
     const errors = new FieldErrors();
+    validateClusterIpFields(service, errors);
+    errors.throwIfAny(TYPE, metadata.name);
     const headlessWithoutSelector = spec.clusterIP === 'None' && spec.selector === undefined;
     spec.ipFamilyPolicy ??=
       previous?.spec.ipFamilyPolicy ?? (headlessWithoutSelector ? 'RequireDualStack' : 'SingleStack');
-    errors.oneOf('spec.ipFamilyPolicy', spec.ipFamilyPolicy, [
-      'PreferDualStack',
-      'RequireDualStack',
-      'SingleStack',
-    ]);
     if (previous && spec.ipFamilyPolicy === 'SingleStack') releaseSecond(spec, previous.spec);
-    if (
-      spec.ipFamilyPolicy === 'SingleStack' &&
-      ((spec.clusterIPs?.length ?? 0) > 1 || (spec.ipFamilies?.length ?? 0) > 1)
-    ) {
+    const several = (spec.clusterIPs?.length ?? 0) > 1 || (spec.ipFamilies?.length ?? 0) > 1;
+    if (spec.ipFamilyPolicy === 'SingleStack' && several) {
       const why = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified";
       errors.invalid('spec.ipFamilyPolicy', spec.ipFamilyPolicy, why);
     }
-    const families = spec.ipFamilies ?? clusterAddressFamilies(spec.clusterIPs, errors);
+    const families = spec.ipFamilies ?? (spec.clusterIPs ?? []).flatMap((address) => familyOf(address) ?? []);
     if (families.length === 0) families.push(this.#ranges[0]?.family ?? 'IPv4');
     if (headlessWithoutSelector) {
-      if (families.length < 2 && spec.ipFamilyPolicy !== 'SingleStack')
+      if (families.length < 2 && spec.ipFamilyPolicy !== 'SingleStack') {
         families.push(OTHER[families[0] ?? ''] ?? 'IPv6');
+      }
     } else this.#checkFamilies(spec.ipFamilyPolicy, families, errors);
     errors.throwIfAny(TYPE, metadata.name);
     spec.ipFamilies = families;
@@ -99,11 +99,8 @@ export class ServiceAllocations {
       errors.invalid('spec.ipFamilyPolicy', policy, 'this cluster is not configured for dual-stack services');
     }
     for (const [index, family] of families.entries()) {
-      const field = `spec.ipFamilies[${index}]`;
-      errors.oneOf(field, family, ['IPv4', 'IPv6']);
-      if (OTHER[family] !== undefined && !configured.includes(family)) {
-        errors.invalid(field, family, 'not configured on this cluster');
-      }
+      if (configured.includes(family)) continue;
+      errors.invalid(`spec.ipFamilies[${index}]`, family, 'not configured on this cluster');
     }
     const other = OTHER[families[0] ?? ''];
     if (
@@ -144,14 +141,17 @@ export class ServiceAllocations {
         port.nodePort = shared ?? this.#nodePorts.next(chosen) ?? exhausted('a nodePort');
         byPort.set(port.port, port.nodePort);
       } else if (port.nodePort !== undefined) {
-        this.#checkNodePort(next, { field: `spec.ports[${index}].nodePort`, nodePort: port.nodePort });
+        const { nodePort } = port;
+        const rival = previous ? undefined : ports.slice(0, index).find((each) => each.nodePort === nodePort);
+        const taken = rival !== undefined && rival.port !== port.port;
+        this.#checkNodePort(next, { field: `spec.ports[${index}].nodePort`, nodePort, taken });
       }
       if (port.nodePort !== undefined) chosen.add(port.nodePort);
     }
   }
 
-  #checkNodePort(service: ServiceObject, asked: { field: string; nodePort: number }): void {
-    const problem = this.#nodePortProblem(service, asked.nodePort);
+  #checkNodePort(service: ServiceObject, asked: { field: string; nodePort: number; taken: boolean }): void {
+    const problem = asked.taken ? TAKEN : this.#nodePortProblem(service, asked.nodePort);
     if (problem === undefined) return;
     const errors = new FieldErrors();
     errors.invalid(asked.field, asked.nodePort, problem);
@@ -161,7 +161,7 @@ export class ServiceAllocations {
   #nodePortProblem(service: ServiceObject, port: number): string | undefined {
     if (port < NODE_PORTS.first || port > NODE_PORTS.last)
       return `provided port is not in the valid range. ${RANGE}`;
-    return this.#nodePorts.isFree(port, keyOf(service)) ? undefined : 'provided port is already allocated';
+    return this.#nodePorts.isFree(port, keyOf(service)) ? undefined : TAKEN;
   }
 
   /** A health check port that cannot be had is an internal error: so the API server answers. */
@@ -176,9 +176,7 @@ export class ServiceAllocations {
       return;
     }
     if (asked === previous?.spec.healthCheckNodePort) return;
-    const problem = chosen.has(asked)
-      ? 'provided port is already allocated'
-      : this.#nodePortProblem(next, asked);
+    const problem = chosen.has(asked) ? TAKEN : this.#nodePortProblem(next, asked);
     if (problem !== undefined) {
       throw internalError(`failed to allocate requested HealthCheck NodePort ${asked}: ${problem}`);
     }
@@ -212,24 +210,11 @@ function releaseSecond(spec: ServiceObject['spec'], before: ServiceObject['spec'
   }
 }
 
-function clusterAddressFamilies(addresses: readonly string[] | undefined, errors: FieldErrors): string[] {
-  return (addresses ?? []).flatMap((address, index) => {
-    if (address === 'None') return [];
-    const family = familyOf(address);
-    if (family === undefined) {
-      const why = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
-      errors.invalid(`spec.clusterIPs[${index}]`, address, why);
-    }
-    return family ?? [];
-  });
-}
-
 function checkAddress(service: ServiceObject, asked: { wanted: string; range: ClusterIps }): void {
   const { wanted, range } = asked;
   const errors = new FieldErrors();
   const field = 'spec.clusterIPs';
-  if (familyOf(wanted) !== range.family) errors.invalid(field, wanted, `expected an ${range.family} value`);
-  else if (!range.contains(wanted)) {
+  if (!range.contains(wanted)) {
     errors.invalid(
       field,
       [wanted],

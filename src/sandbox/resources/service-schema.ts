@@ -8,6 +8,7 @@ import {
   kept,
   list,
   object,
+  shown,
   str,
   strings,
   struct,
@@ -19,25 +20,25 @@ const servicePort = object({
   name: str,
   protocol: str,
   appProtocol: kept(str),
-  port: kept(int),
+  port: shown(int, 0),
   targetPort: kept(intOrString),
   nodePort: int,
 });
 
 const condition = object({
-  type: str,
-  status: str,
+  type: shown(str, ''),
+  status: shown(str, ''),
   observedGeneration: int,
-  lastTransitionTime: time,
-  reason: str,
-  message: kept(str),
+  lastTransitionTime: shown(time, null),
+  reason: shown(str, ''),
+  message: shown(str, ''),
 });
 
 const ingress = object({
   ip: str,
   hostname: str,
   ipMode: kept(str),
-  ports: list(object({ port: kept(int), protocol: str, error: kept(str) })),
+  ports: list(object({ port: shown(int, 0), protocol: shown(str, ''), error: kept(str) })),
 });
 
 export const serviceSchema = kindSchema({

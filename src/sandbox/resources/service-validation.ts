@@ -16,6 +16,8 @@ const BAD_CIDR = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64
 const BAD_LABEL =
   "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";
 const LOAD_BALANCER_ONLY = "may only be used when `type` is 'LoadBalancer'";
+/** Unspecified, loopback, link-local and link-local multicast addresses, which no external IP may be. */
+const SPECIAL_ADDRESS = /^(0\.0\.0\.0$|127\.|169\.254\.|224\.0\.0\.|::1?$|fe[89ab]|ff02:)/i;
 const MAX_AFFINITY_SECONDS = 86_400;
 
 /** Checks a Service's spec. */
@@ -35,7 +37,11 @@ export function validateService(service: ServiceObject, errors: FieldErrors): vo
   validateLoadBalancerFields(service, errors);
   validateTrafficPolicies(service, errors);
   for (const [index, address] of (spec.externalIPs ?? []).entries()) {
-    if (familyOf(address) === undefined) errors.invalid(`spec.externalIPs[${index}]`, address, BAD_IP);
+    const field = `spec.externalIPs[${index}]`;
+    if (familyOf(address) === undefined) errors.invalid(field, address, BAD_IP);
+    else if (SPECIAL_ADDRESS.test(address)) {
+      errors.invalid(field, address, 'may not be unspecified, loopback, link-local or multicast');
+    }
   }
 }
 

@@ -12,7 +12,7 @@ function aRegistry(serviceCidrs: readonly string[]): Registry {
   const random = () => 0;
   const types = [namespaces, services({ serviceCidrs, random })];
   const made = new Registry({ types, store: new Store({ historySize: 100 }), now: () => 0, random });
-  made.create({ type: namespaces, namespace: '' }, { metadata: { name: 'default' } });
+  made.create({ type: namespaces, namespace: '' }, { metadata: { name: 'shop' } });
   return made;
 }
 
@@ -20,7 +20,7 @@ beforeEach(() => {
   registry = aRegistry(['10.0.0.0/24', 'fd00::/112']);
 });
 
-const at = () => ({ type: registry.type('services'), namespace: 'default' });
+const at = () => ({ type: registry.type('services'), namespace: 'shop' });
 
 function create(name: string, spec: JsonObject = {}): ServiceObject {
   const body = { metadata: { name }, spec: { type: 'LoadBalancer', ports: [{ port: 80 }], ...spec } };
@@ -215,11 +215,11 @@ describe('namespaces', () => {
       metadata: { name: 'two', finalizers: ['example.com/a'] },
       spec: { ports: [{ port: 1 }] },
     });
-    expect(registry.delete({ type, namespace: '', name: 'default' }).gone).toBe(false);
+    expect(registry.delete({ type, namespace: '', name: 'shop' }).gone).toBe(false);
     expect(registry.find({ ...at(), name: 'one' })).toBeUndefined();
     expect(refusal(() => create('three')).code).toBe(403);
     registry.patch({ ...at(), name: 'two' }, { kind: 'merge', body: { metadata: { finalizers: null } } });
-    expect(registry.find({ type, namespace: '', name: 'default' })).toBeUndefined();
+    expect(registry.find({ type, namespace: '', name: 'shop' })).toBeUndefined();
     expect(refusal(() => create('three')).code).toBe(404);
   });
 });
