@@ -130,6 +130,18 @@ describe('AddressBook', () => {
     expect(book.release('default/web', 'new')).toBe(true);
   });
 
+  it('knows by UID who holds an address, also when a name changes hands', () => {
+    const book = aBook(aPool('192.0.2.1-192.0.2.4'));
+    const holds = (): readonly boolean[] => ['old', 'new'].map((uid) => book.holdsFor(uid));
+    expect(holds()).toEqual([false, false]);
+    given(book, aService({ uid: 'old' }));
+    expect(holds()).toEqual([true, false]);
+    given(book, aService({ uid: 'new' }));
+    expect(holds()).toEqual([false, true]);
+    book.release('default/web');
+    expect(holds()).toEqual([false, false]);
+  });
+
   it('does not hand what an earlier Service of the same name held to the new one by itself', () => {
     const book = aBook(aPool('192.0.2.1-192.0.2.4'));
     given(book, aService({ uid: 'old', loadBalancerIP: '192.0.2.4' }));

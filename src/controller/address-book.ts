@@ -19,6 +19,9 @@ export class AddressBook {
     { readonly uid: string; readonly addresses: readonly IpAddress[] }
   >();
 
+  /** UIDs of the Services in `#reserved`. */
+  readonly #holders = new Set<string>();
+
   /** Addresses that Services moved away from, held until nothing uses them any more. */
   readonly #leaving = new Map<ServiceKey, readonly IpAddress[]>();
 
@@ -91,7 +94,7 @@ export class AddressBook {
   release(key: ServiceKey, uid?: string): boolean {
     const reserved = this.#reserved.get(key);
     if (reserved !== undefined && uid !== undefined && reserved.uid !== uid) return false;
-    this.#reserved.delete(key);
+    this.#forget(key);
     this.#free(key, reserved?.addresses ?? []);
     return this.vacate(key) || reserved !== undefined;
   }
@@ -99,6 +102,11 @@ export class AddressBook {
   /** Whether a Service holds an address. */
   holds(key: ServiceKey): boolean {
     return this.#reserved.has(key);
+  }
+
+  /** The same by UID: asked for every Service whenever one comes, when to make a key of each would take longest. */
+  holdsFor(uid: string): boolean {
+    return this.#holders.has(uid);
   }
 
   /** The answer without asking `assign`, when the Service has all it asks for. */
@@ -131,9 +139,17 @@ export class AddressBook {
     const leaving = before.filter((ip) => !addresses.includes(ip));
     if (leaving.length > 0) this.#leaving.set(key, leaving);
     else this.#leaving.delete(key);
-    if (addresses.length > 0) this.#reserved.set(key, { uid, addresses });
-    else this.#reserved.delete(key);
+    this.#forget(key);
+    if (addresses.length > 0) {
+      this.#reserved.set(key, { uid, addresses });
+      this.#holders.add(uid);
+    }
     for (const ip of addresses) this.#held[familyOf(ip)].set(ipToNumber(ip), key);
+  }
+
+  #forget(key: ServiceKey): void {
+    this.#holders.delete(this.#reserved.get(key)?.uid ?? '');
+    this.#reserved.delete(key);
   }
 
   #free(key: ServiceKey, addresses: readonly IpAddress[]): void {

@@ -34,18 +34,22 @@ export async function converge(
   { observer, signal }: { readonly observer: StepObserver; readonly signal: AbortSignal },
 ): Promise<number> {
   let count = 0;
-  let before = '';
+  let before: readonly Step[] = [];
   for (let round = 0; ; round++) {
     const steps = runtime.provider.plan(request, runtime.state.view);
     if (steps.length === 0) return count;
-    const text = JSON.stringify(steps);
-    if (text === before || round === MAX_ROUNDS) throw doesNotConverge(runtime, steps);
-    before = text;
+    if (same(steps, before) || round === MAX_ROUNDS) throw doesNotConverge(runtime, steps);
+    before = steps;
     for (const stage of stagesOf(steps)) {
       await carryOut(runtime, stage, { observer, signal });
       count += stage.length;
     }
   }
+}
+
+/** Compares as text only when there is something to compare with, which is rare: most plans need one round. */
+function same(a: readonly Step[], b: readonly Step[]): boolean {
+  return a.length === b.length && JSON.stringify(a) === JSON.stringify(b);
 }
 
 function doesNotConverge(runtime: ProviderRuntime, steps: readonly Step[]): Transient {

@@ -5,8 +5,10 @@ import type { Target } from '../model/load-balancer.ts';
 import { note, type Note } from '../model/reasons.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import { desired, targetKindOf, type Desired, type ProviderTraits } from '../plan/desired.ts';
+import { lifecycleOf } from '../plan/lifecycle.ts';
 import type { Step } from '../plan/step.ts';
 import type { AddressBook } from './address-book.ts';
+import type { Cache } from './ports.ts';
 import type { ProviderRuntime } from './runtime.ts';
 
 /** When to look again for EndpointSlices, in milliseconds. */
@@ -72,6 +74,18 @@ export function plannedSteps(
     ...provider.plan({ scope: 'loadBalancer', key, desired: undefined }, state.view),
     ...provider.plan({ scope: 'loadBalancer', key, desired: wanted }, { environment, shared, loadBalancers }),
   ];
+}
+
+/** Services that may want an address of a provider, looked for when somebody asks and not before. */
+export function* waitingFor(
+  runtime: ProviderRuntime,
+  services: Pick<Cache<Service>, 'list'>,
+  serving: (service: Service) => ProviderRuntime | undefined,
+): Generator<Service> {
+  for (const service of services.list()) {
+    if (runtime.book?.holdsFor(service.uid) === true) continue;
+    if (serving(service) === runtime && lifecycleOf(service, true) === 'ensure') yield service;
+  }
 }
 
 /** Services without an address that can be served: what is wrong with one must not cost another its address. */

@@ -7,7 +7,7 @@ import { portText } from '../plan/desired.ts';
 import { lifecycleOf } from '../plan/lifecycle.ts';
 import { eligibilityOf } from '../plan/nodes.ts';
 import { compareText, type Step } from '../plan/step.ts';
-import { decide, plannedSteps, type Decision } from './decide.ts';
+import { decide, plannedSteps, waitingFor, type Decision } from './decide.ts';
 import type { Cluster } from './ports.ts';
 import type { Reporter } from './report.ts';
 import type { ProviderRuntime } from './runtime.ts';
@@ -176,10 +176,8 @@ export class Inspector {
     service: Service,
     runtime: ProviderRuntime,
   ): Decision | { readonly code: string; readonly message: string } {
-    const { serving, targets, endpoints } = this.#options;
-    const waiting = this.#services().filter(
-      (other) => serving(other) === runtime && lifecycleOf(other, true) === 'ensure',
-    );
+    const { cluster, serving, targets, endpoints } = this.#options;
+    const waiting = waitingFor(runtime, cluster.services, serving);
     try {
       return decide(service, runtime, { targets: targets(), waiting, endpoints });
     } catch (error) {

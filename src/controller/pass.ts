@@ -7,7 +7,7 @@ import { portsWithoutNodePort } from '../plan/desired.ts';
 import { hasFinalizer, lifecycleOf, type Lifecycle } from '../plan/lifecycle.ts';
 import type { PlanRequest } from '../provider/spi.ts';
 import { converge, mustHold, type StepObserver } from './converge.ts';
-import { decide, type Decision } from './decide.ts';
+import { decide, waitingFor, type Decision } from './decide.ts';
 import type { Cluster } from './ports.ts';
 import type { Outcome } from './queue.ts';
 import type { Reporter } from './report.ts';
@@ -181,9 +181,7 @@ export class ServicePass {
 
   #decide(service: Service, runtime: ProviderRuntime): Decision {
     const { cluster, serving, targets, endpoints } = this.#options;
-    const waiting = Iterator.from(cluster.services.list()).filter(
-      (other) => serving(other) === runtime && lifecycleOf(other, true) === 'ensure',
-    );
+    const waiting = waitingFor(runtime, cluster.services, serving);
     const decision = decide(service, runtime, { targets: targets(), waiting, endpoints });
     if (decision.problem === undefined) runtime.waiting.delete(keyOf(service));
     else runtime.waiting.add(keyOf(service));

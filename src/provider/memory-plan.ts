@@ -154,8 +154,12 @@ function listenerOf({ protocol, port, nodePort }: MemoryListener): MemoryListene
   return { protocol, port, nodePort };
 }
 
-/** Nodes or pods; sorted, so that the order in which they are listed is no difference. */
+/**
+ * Nodes or pods; sorted, so that the order in which they are listed is no difference. Nodes that come sorted, as the
+ * core gives them, are taken as they are: one list that all load balancers share, and that is equal by identity.
+ */
 function targetsOf({ targets, endpoints }: Balancer): readonly MemoryTarget[] {
+  if (endpoints.length === 0 && inOrder(targets)) return targets;
   const nodes = targets.map(({ node, providerID, addresses }) => ({ node, providerID, addresses }));
   const pods = endpoints
     .filter(({ ready }) => ready)
@@ -165,7 +169,11 @@ function targetsOf({ targets, endpoints }: Balancer): readonly MemoryTarget[] {
   );
 }
 
+function inOrder(targets: Balancer['targets']): boolean {
+  return targets.every(({ node }, index) => index === 0 || (targets[index - 1]?.node ?? '') < node);
+}
+
 /** Equality of plain values whose keys were written in the same order, as those of this provider are. */
 export function same(a: Json | undefined, b: Json | undefined): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }
