@@ -431,9 +431,9 @@ async function until(
 ): Promise<void> {
   const deadline = performance.now() + LIMIT_MS;
   while (!(await holds())) {
-    if (performance.now() > deadline) {
+    if (!berth.alive || performance.now() > deadline) {
       throw new Error(
-        `After ${LIMIT_MS / 1000} s it does not hold that ${what}. The end of Berth's log:\n${await berth.tail()}`,
+        `${berth.alive ? `After ${LIMIT_MS / 1000} s` : 'Berth has ended and'} it does not hold that ${what}. The end of Berth's log:\n${await berth.tail()}`,
       );
     }
     await sleep(everyMs, undefined, { signal });

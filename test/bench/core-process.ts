@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,15 +69,19 @@ export class BerthProcess {
     const [config, log] = [join(dir, `berth-${port}.yaml`), join(dir, `berth-${port}.log`)];
     await writeFile(config, JSON.stringify(configuration(cluster, port)));
     const out = openSync(log, 'a');
-    const args = [...nodeArgs, '--conditions=source', program(), 'run', '--config', config];
+    const args = [...nodeArgs, PROGRAM, 'run', '--config', config];
     const child = spawn(process.execPath, args, { stdio: ['ignore', out, out] });
     closeSync(out);
     return new BerthProcess(child, port, log);
   }
 
+  /** Whether it has not ended. */
+  get alive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   /** Whether `/readyz` says so. */
   async ready(): Promise<boolean> {
-    if (this.#child.exitCode !== null) throw new Error(`berth run has ended:\n${await this.tail()}`);
     const answer = await this.#get('/readyz').catch(() => undefined);
     return answer?.ok ?? false;
   }
@@ -119,7 +123,7 @@ export class BerthProcess {
     return lines.flatMap((line) => {
       if (!line.startsWith('{')) return [];
       const entry = JSON.parse(line) as Record<string, unknown>;
-      return Number(entry['time']) >= sinceWallMs ? [entry] : [];
+      return Date.parse(String(entry['time'])) >= sinceWallMs ? [entry] : [];
     });
   }
 
@@ -127,9 +131,9 @@ export class BerthProcess {
   async loggedSteps(sinceWallMs: number): Promise<readonly LoggedStep[]> {
     const entries = await this.logged(sinceWallMs);
     return entries
-      .filter(({ msg }) => msg === 'step')
+      .filter(({ message }) => message === 'step')
       .map(({ time, verb, resource }) => ({
-        time: Number(time),
+        time: Date.parse(String(time)),
         verb: String(verb),
         resource: String(resource),
       }));
@@ -142,7 +146,7 @@ export class BerthProcess {
 
   /** SIGTERM, then waits for the end; returns the exit code. */
   async stop(): Promise<number | null> {
-    if (this.#child.exitCode === null) this.#child.kill('SIGTERM');
+    if (this.alive) this.#child.kill('SIGTERM');
     const late = setTimeout(() => this.#child.kill('SIGKILL'), 10_000);
     const code = await this.#ended;
     clearTimeout(late);
@@ -177,8 +181,4 @@ function configuration({ plane }: BenchCluster, port: number): object {
 }
 
 /** `berth` itself. */
-function program(): string {
-  const cli = new URL('../../src/cli/main.ts', import.meta.url);
-  const path = existsSync(cli) ? '../../src/bin/berth.mjs' : './core-standin.ts';
-  return fileURLToPath(new URL(path, import.meta.url));
-}
+const PROGRAM = fileURLToPath(new URL('../../src/bin/berth.mjs', import.meta.url));
