@@ -4,8 +4,9 @@ import { runCommand } from './commands/run.ts';
 import { statusCommand } from './commands/status.ts';
 import { sweepCommand, sweepDeleteCommand } from './commands/sweep.ts';
 import { uninstallCommand } from './commands/uninstall.ts';
+import { demoCommand } from './demo/demo.ts';
 import { readEnvironment, type Environment } from './environment.ts';
-import { CommandFailed, verdictOf } from './errors.ts';
+import { verdictOf } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { createLog } from './logging.ts';
 import { parseCommandLine, type CommandLine } from './program.ts';
@@ -104,6 +105,6 @@ async function dispatch(line: CommandLine, invocation: Invocation): Promise<Exit
         dryRun: line.flags.dryRun ?? false,
       });
     case 'demo':
-      throw new CommandFailed('the demo is not part of this version yet');
+      return await demoCommand(invocation, { once: line.flags.once ?? false, port: line.flags.port ?? 0 });
   }
 }
