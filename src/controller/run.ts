@@ -82,7 +82,8 @@ export async function runController(options: RunOptions): Promise<RunEnd> {
   try {
     await process.open();
     if (options.election === undefined) {
-      await process.act(options.signal, { stop: options.signal, holds: () => true });
+      // Nobody can take the right to act away, so nothing makes it drop what is under way.
+      await process.act(new AbortController().signal, { stop: options.signal, holds: () => true });
       return 'stopped';
     }
     const { log, election } = options;
@@ -188,6 +189,7 @@ class ControllerProcess {
   ): Promise<void> {
     const { log, onActing } = this.#options;
     const watching = new AbortController();
+    const working = new AbortController();
     const { acting, cluster } = this.#controllerFor(watching.signal, holds);
     this.#ready = false;
     try {
@@ -199,13 +201,17 @@ class ControllerProcess {
       if (signal.aborted || stop.aborted) return;
       this.#controller = acting;
       log.info({ services: cluster.services.size, nodes: cluster.nodes.size }, 'leading');
-      await acting.start(signal);
+      const started = acting.start(AbortSignal.any([signal, working.signal]));
+      await Promise.race([started, aborted(signal), aborted(stop)]);
+      if (signal.aborted || stop.aborted) return;
       this.#ready = true;
       onActing?.(acting);
       await Promise.race([aborted(stop), aborted(signal)]);
     } finally {
       this.#ready = false;
       await Promise.race([acting.stop(), aborted(signal), delay(this.#options.clock, STOP_DEADLINE_MS)]);
+      // What is still under way must neither begin a step nor write when the Lease is somebody else's.
+      working.abort(new Error('stopped'));
       this.#controller = undefined;
       await cluster.close(signal.aborted ? 0 : EVENTS_DEADLINE_MS);
       watching.abort(new Error('stopped'));
