@@ -99,45 +99,58 @@ export function parseConfig(source: string, name: string): FileSettings {
       ),
     );
   }
-  const { value, listed } = withProviderMap((document.toJS() ?? {}) as unknown);
+  const { value, problems: listed } = withProviderMap((document.toJS() ?? {}) as unknown);
   const result = file.safeParse(value);
   const where = (keys: readonly PropertyKey[]): string => `${name}${lineOf(document, lines, keys)}`;
-  if (!result.success) {
-    const problems = result.error.issues.flatMap((issue) => problemsOf(issue, { value, where }));
+  const problems = [
+    ...[...listed, ...(result.success ? contradictions(result.data) : [])].map(
+      ([key, what]) => `${where([key])}: ${what}`,
+    ),
+    ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, { value, where })),
+  ];
+  if (!result.success || problems.length > 0)
     throw new UsageError(problems.toSorted((a, b) => lineIn(a) - lineIn(b)));
-  }
-  const problems = [...listed, ...contradictions(result.data)];
-  if (problems.length > 0) throw new UsageError(problems.map(([key, what]) => `${where([key])}: ${what}`));
   return result.data;
 }
+
+/** What is wrong under a key of the file. */
+type Problem = readonly [key: string, what: string];
 
 /** `providers: [a, b]` is short for a map with sections that say nothing. */
 function withProviderMap(value: unknown): {
   readonly value: unknown;
-  readonly listed: readonly (readonly [string, string])[];
+  readonly problems: readonly Problem[];
 } {
-  const providers = isMap(value) ? value['providers'] : undefined;
-  if (!isMap(value) || !Array.isArray(providers)) return { value, listed: [] };
-  const list = providerList.safeParse(providers);
-  const names = list.success ? list.data : [];
+  const listed = isMap(value) ? value['providers'] : undefined;
+  if (!isMap(value) || !Array.isArray(listed)) return { value, problems: [] };
+  const { providers: _list, ...others } = value;
+  const list = providerList.safeParse(listed);
+  if (!list.success) {
+    const problems = list.error.issues.map(({ path, message }): Problem => [
+      'providers',
+      `${pathText(['providers', ...path])}: ${message}`,
+    ]);
+    return { value: others, problems };
+  }
+  const names = list.data;
   const twice = names.find((name, index) => names.indexOf(name) !== index);
-  const listed: (readonly [string, string])[] = (list.success ? [] : list.error.issues).map((issue) => [
-    'providers',
-    `${pathText(['providers', ...issue.path])}: ${issue.message}`,
-  ]);
-  if (twice !== undefined)
-    listed.push(['providers', `providers: ${shown(twice)} is listed twice; once is enough`]);
-  return { value: { ...value, providers: Object.fromEntries(names.map((name) => [name, {}])) }, listed };
+  return {
+    value: { ...others, providers: Object.fromEntries(names.map((name) => [name, {}])) },
+    problems:
+      twice === undefined
+        ? []
+        : [['providers', `providers: ${shown(twice)} is listed twice; once is enough`]],
+  };
 }
 
 /** What no single value shows. */
-function contradictions(settings: FileSettings): readonly (readonly [string, string])[] {
+function contradictions(settings: FileSettings): readonly Problem[] {
   const {
     leaseDuration = 15_000,
     renewDeadline = 10_000,
     retryPeriod = 2_000,
   } = settings.leaderElection ?? {};
-  const found: (readonly [string, string])[] = [];
+  const found: Problem[] = [];
   if (renewDeadline >= leaseDuration) {
     found.push([
       'leaderElection',

@@ -1,3 +1,4 @@
+import { actAsLeader, type Acting } from '../controller/as-leader.ts';
 import { askLeader, type Question } from '../controller/ask-leader.ts';
 import type { ControllerSettings } from '../controller/controller.ts';
 import { probe } from '../controller/probe.ts';
@@ -144,23 +145,48 @@ export function inquire<T>(invocation: Invocation, inquiry: Inquiry<T>): Promise
   });
 }
 
-/** Says on standard error where the answer comes from, and what is not in it. */
-export function tellSource({ terminal }: Invocation, source: Source): void {
-  if (source.from === 'leader') {
-    terminal.err.write(`Answered by the leader ${source.leader}.\n`);
-    return;
-  }
-  terminal.err.write(`Observed from here: ${source.because}.\n`);
-  tellUnseen(terminal, source.unseen);
+/** Where somebody acts who is not a controller. */
+export interface LeadingPlace {
+  readonly connection: Connection;
+  readonly client: KubeClient;
+  readonly acting: Acting;
 }
 
-/** Says which providers cannot be looked into from another process. */
-export function tellUnseen({ err }: Pick<Terminal, 'err'>, unseen: readonly Unseen[]): void {
+/** Does something with the Lease in hand, so that no controller acts meanwhile. @throws Denied `LeaderIsRunning`. */
+export function withLeadership<T>(
+  invocation: Invocation,
+  work: (place: LeadingPlace) => Promise<T>,
+): Promise<T> {
+  const { settings, log, signal, terminal } = invocation;
+  const { election } = settings;
+  return withConnection(invocation, (connection, client) => {
+    const onWait = (holder: string): void =>
+      void terminal.err.write(`Waiting for the Lease of ${holder}, which seems to be gone, to run out.\n`);
+    return actAsLeader({ client, election, log, signal, onWait }, (acting) =>
+      work({ connection, client, acting }),
+    );
+  });
+}
+
+/** Says on standard error where the answer comes from, and what is not in it. */
+export function tellSource(invocation: Invocation, source: Source): void {
+  const { err } = invocation.terminal;
+  if (source.from === 'leader') {
+    err.write(`Answered by the leader ${source.leader}.\n`);
+    return;
+  }
+  err.write(`Observed from here: ${source.because}.\n`);
+  tellUnseen(invocation, source.unseen);
+}
+
+/** Says which providers cannot be looked into from another process, and what to do about it. */
+export function tellUnseen({ terminal, settings }: Invocation, unseen: readonly Unseen[]): void {
+  const { namespace } = settings.election;
   for (const { provider, services } of unseen) {
-    err.write(
-      `The provider ${provider} keeps its load balancers in the process that runs it: those of ` +
-        `${counted(services, 'Service')} are not seen from here. Ask that process by its Lease, ` +
-        `which a running \`berth run\` holds.\n`,
+    terminal.err.write(
+      `The provider ${provider} keeps its load balancers inside the process that runs it, so those of ` +
+        `${counted(services, 'Service')} cannot be seen from here. Let that process answer: its Lease is looked for ` +
+        `in ${namespace}, and --leader-elect-namespace names another.\n`,
     );
   }
 }

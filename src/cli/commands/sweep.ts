@@ -1,10 +1,10 @@
-import { actAsLeader } from '../../controller/as-leader.ts';
 import { deleteOrphans, sweepOnce, type OrphanOutcome } from '../../controller/sweep-once.ts';
 import { ORPHAN_GRACE_MS, type Orphan, type SweepReport } from '../../controller/sweep.ts';
 import { stepText } from '../../plan/step.ts';
 import { systemClock } from '../../provider/clock.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { inquire, tellSource, tellUnseen, withConnection, withLook, type Invocation } from '../session.ts';
+import { withProgress } from '../progress.ts';
+import { inquire, tellSource, tellUnseen, withLeadership, withLook, type Invocation } from '../session.ts';
 import { counted, jsonText, paintFor, tableText, type Paint } from '../terminal.ts';
 import { isList } from './answers.ts';
 
@@ -31,32 +31,23 @@ export async function sweepCommand(invocation: Invocation): Promise<ExitCode> {
 
 /** `berth sweep --delete`: deletes orphans, in the place of the leader, which must not be running. */
 export async function sweepDeleteCommand(invocation: Invocation): Promise<ExitCode> {
-  const { terminal, settings, log, json } = invocation;
-  const outcome = await withConnection(invocation, async (connection, client) =>
-    actAsLeader(
-      {
-        client,
-        log,
-        election: settings.election,
-        signal: invocation.signal,
-        onWait: (holder) =>
-          terminal.err.write(`Waiting for the Lease of ${holder}, which seems to be gone, to run out ...\n`),
-      },
-      (acting) =>
-        withLook(invocation, connection, (looked) =>
-          deleteOrphans({
-            looked,
-            acting,
-            log,
-            clock: systemClock,
-            pauseMs: BETWEEN_OBSERVATIONS_MS,
-            onDeleting: ({ provider, key, uid }) =>
-              terminal.err.write(`deleting the load balancer of ${key} (${provider}, UID ${uid})\n`),
-          }),
-        ),
+  const { terminal, json, log } = invocation;
+  const outcome = await withLeadership(invocation, ({ connection, acting }) =>
+    withLook(invocation, connection, (looked) =>
+      withProgress(terminal, 'looking for orphans twice', (say) =>
+        deleteOrphans({
+          looked,
+          acting,
+          log,
+          clock: systemClock,
+          pauseMs: BETWEEN_OBSERVATIONS_MS,
+          onDeleting: ({ provider, key, uid }) =>
+            say(`deleting the load balancer of ${key} (${provider}, UID ${uid})`),
+        }),
+      ),
     ),
   );
-  tellUnseen(terminal, outcome.unseen);
+  tellUnseen(invocation, outcome.unseen);
   terminal.out.write(json ? jsonText(outcome) : outcomeText(outcome));
   return outcome.failed.length > 0 ? EXIT.failed : EXIT.ok;
 }

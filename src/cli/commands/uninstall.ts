@@ -1,4 +1,4 @@
-import { actAsLeader, leaderNow } from '../../controller/as-leader.ts';
+import { leaderNow } from '../../controller/as-leader.ts';
 import {
   claimed,
   deleteEverything,
@@ -6,13 +6,21 @@ import {
   release,
   type Failure,
 } from '../../controller/uninstall.ts';
-import { listServices, type Connection, type KubeClient } from '../../kube/index.ts';
+import { unseen } from '../../controller/unseen.ts';
+import { listServices } from '../../kube/index.ts';
 import { asBerthError } from '../../model/errors.ts';
 import { keyOf, type Service } from '../../model/service.ts';
 import { systemClock } from '../../provider/clock.ts';
-import type { Acting } from '../../controller/as-leader.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { withConnection, withLook, type Invocation } from '../session.ts';
+import { withProgress } from '../progress.ts';
+import {
+  tellUnseen,
+  withConnection,
+  withLeadership,
+  withLook,
+  type Invocation,
+  type LeadingPlace,
+} from '../session.ts';
 import { counted, jsonText, paintFor } from '../terminal.ts';
 import { planText } from './plan.ts';
 
@@ -29,78 +37,65 @@ export interface UninstallFlags {
  * that can no longer be deleted. The load balancers stay, unless `--delete`.
  */
 export function uninstallCommand(invocation: Invocation, flags: UninstallFlags): Promise<ExitCode> {
-  return withConnection(invocation, (connection, client) =>
-    flags.dryRun
-      ? dryRun(invocation, { flags, connection, client })
-      : act(invocation, { flags, connection, client }),
-  );
+  return flags.dryRun ? dryRun(invocation, flags) : act(invocation, flags);
 }
 
-interface Place {
-  readonly flags: UninstallFlags;
-  readonly connection: Connection;
-  readonly client: KubeClient;
-}
-
-async function dryRun(invocation: Invocation, { flags, connection, client }: Place): Promise<ExitCode> {
+function dryRun(invocation: Invocation, flags: UninstallFlags): Promise<ExitCode> {
   const { terminal, signal, settings, json } = invocation;
   const { out, err } = terminal;
-  const leader = await leaderNow({ client, election: settings.election, signal });
-  const services = claimed(await listServices({ client, signal })).map(keyOf);
-  const plan = flags.delete ? await withLook(invocation, connection, deletionPlan) : [];
-  if (leader !== undefined) err.write(`${leader} holds the Lease: stop it before you run this in earnest.\n`);
-  if (json) out.write(jsonText({ dryRun: true, release: services, plan }));
-  else {
-    if (flags.delete) out.write(`${planText(plan, paintFor(terminal))}\n`);
-    for (const key of services) out.write(`would release ${key}\n`);
-    out.write(
-      `Uninstall: ${counted(services.length, 'Service')} to release (dry run, nothing was changed)\n`,
-    );
-  }
-  return EXIT.ok;
+  return withConnection(invocation, async (connection, client) => {
+    const leader = await leaderNow({ client, election: settings.election, signal });
+    const services = claimed(await listServices({ client, signal })).map(keyOf);
+    const plan = flags.delete ? await withLook(invocation, connection, deletionPlan) : [];
+    if (leader !== undefined)
+      err.write(`${leader} holds the Lease: stop it before you run this in earnest.\n`);
+    if (json) out.write(jsonText({ dryRun: true, release: services, plan }));
+    else {
+      if (flags.delete) out.write(`${planText(plan, paintFor(terminal))}\n`);
+      for (const key of services) out.write(`would release ${key}\n`);
+      const count = counted(services.length, 'Service');
+      out.write(`Uninstall: ${count} to release (dry run, nothing was changed)\n`);
+    }
+    return EXIT.ok;
+  });
 }
 
-async function act(invocation: Invocation, place: Place): Promise<ExitCode> {
-  const { terminal, settings, log, signal, json } = invocation;
-  const onWait = (holder: string): void =>
-    void terminal.err.write(`Waiting for the Lease of ${holder}, which seems to be gone, to run out ...\n`);
-  const { client, flags } = place;
-  const { released, failures } = await actAsLeader(
-    { client, log, election: settings.election, signal, onWait },
-    async (acting) => {
-      const undeleted = flags.delete ? await deleteAll(invocation, place, acting) : [];
-      return await releaseAll(invocation, place, { acting, undeleted });
-    },
-  );
-  const kept = flags.delete ? '' : '; the load balancers stay as they are';
-  for (const { key, message } of failures) terminal.err.write(`${key}: ${message}\n`);
+async function act(invocation: Invocation, flags: UninstallFlags): Promise<ExitCode> {
+  const { out, err } = invocation.terminal;
+  const { released, failures } = await withLeadership(invocation, async (place) => {
+    const undeleted = flags.delete ? await deleteAll(invocation, place) : [];
+    return await releaseAll(invocation, place, { undeleted, emptied: flags.delete });
+  });
+  for (const { key, message } of failures) err.write(`${key}: ${message}\n`);
   const counts = `${counted(released.length, 'Service')} released, ${failures.length} failed`;
-  terminal.out.write(json ? jsonText({ released, failures }) : `Uninstall: ${counts}${kept}\n`);
+  const kept = flags.delete ? '' : '; the load balancers stay as they are';
+  out.write(invocation.json ? jsonText({ released, failures }) : `Uninstall: ${counts}${kept}\n`);
   return failures.length > 0 ? EXIT.failed : EXIT.ok;
 }
 
 function deleteAll(
   invocation: Invocation,
-  { connection }: Place,
-  acting: Acting,
+  { connection, acting }: LeadingPlace,
 ): Promise<readonly Failure[]> {
   const { terminal, log } = invocation;
-  return withLook(invocation, connection, (looked) =>
-    deleteEverything(looked, {
-      acting,
-      log,
-      clock: systemClock,
-      onDeleting: (key, provider) =>
-        void terminal.err.write(`deleting the load balancer of ${key} (${provider})\n`),
-    }),
-  );
+  return withLook(invocation, connection, (looked) => {
+    tellUnseen(invocation, unseen(looked));
+    return withProgress(terminal, 'deleting load balancers', (say) =>
+      deleteEverything(looked, {
+        acting,
+        log,
+        clock: systemClock,
+        onDeleting: (key, provider) => say(`deleting the load balancer of ${key} (${provider})`),
+      }),
+    );
+  });
 }
 
 /** Releases Service after Service; one whose load balancer could not be deleted keeps its finalizer. */
 async function releaseAll(
   { terminal, json }: Invocation,
-  { client, flags }: Place,
-  { acting, undeleted }: { readonly acting: Acting; readonly undeleted: readonly Failure[] },
+  { client, acting }: LeadingPlace,
+  { undeleted, emptied }: { readonly undeleted: readonly Failure[]; readonly emptied: boolean },
 ): Promise<{ readonly released: readonly string[]; readonly failures: readonly Failure[] }> {
   const { signal } = acting;
   const released: string[] = [];
@@ -110,7 +105,7 @@ async function releaseAll(
   for (const service of claimed(await listServices({ client, signal })).filter(wanted)) {
     const key = keyOf(service);
     try {
-      await release(service, { client, signal, emptied: flags.delete });
+      await release(service, { client, signal, emptied });
       released.push(key);
       if (!json) terminal.out.write(`released ${key}\n`);
     } catch (error) {

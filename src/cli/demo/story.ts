@@ -100,7 +100,8 @@ async function drainNode(stage: Stage, teller: Teller): Promise<void> {
   const { signal, nodes } = stage;
   const node = nodes.nodes[1];
   if (node === undefined) return teller.check(false, 'there is a second node to drain');
-  const load = startLoad(url, signal);
+  teller.note(`six clients send requests; ${node.name} is told to leave, then taken away`);
+  const load = startLoad(url, { clients: 6, signal });
   await pause(500, undefined, { signal });
   const before = load.answered;
   // The controller has this long to take the node out of the load balancers; a real drain takes minutes.

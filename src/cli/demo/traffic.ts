@@ -53,7 +53,10 @@ export interface Load {
 }
 
 /** Begins requests: several clients, each quick and slow in turn, so that there is always one under way. */
-export function startLoad(url: string, signal: AbortSignal, clients = 6): Load {
+export function startLoad(
+  url: string,
+  { clients, signal }: { readonly clients: number; readonly signal: AbortSignal },
+): Load {
   const stop = new AbortController();
   let answered = 0;
   const failures: string[] = [];
