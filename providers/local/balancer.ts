@@ -1,5 +1,5 @@
 import type { Host, IpAddress, ServiceKey } from '@berth/core';
-import { listenerSettings } from './listener-settings.ts';
+import { listenerSettings, type ListenerView } from './listener-settings.ts';
 import type { Listener, ListenerStats } from './proxy/spec.ts';
 import type { HealthChecks } from './proxy/health.ts';
 import { ListenError } from './proxy/listen-error.ts';
@@ -29,6 +29,9 @@ interface OpenListener {
   failure: ListenError | undefined;
   sockets: readonly Listener[];
 }
+
+/** A problem of a listener is logged once in this time: one without descriptors left has it with each client. */
+const QUIET_MS = 10_000;
 
 const NOTHING: ListenerStats = { open: 0, accepted: 0, refused: 0, connectFailures: 0 };
 
@@ -87,18 +90,19 @@ export class Balancer {
     const open = present?.failure === undefined && sameAddresses(present?.wish, wish);
     if (present !== undefined && !open) this.close(name);
     const listener = open && present !== undefined ? present : await this.#open(name, wish);
-    listener.wish = wish;
-    this.#listeners.set(name, listener);
-    this.#refresh();
+    this.#change(() => {
+      listener.wish = wish;
+      this.#listeners.set(name, listener);
+    });
+    this.#update(name, listener);
     return stateOf(listener);
   }
 
   /** Closes a port; its TCP connections may finish until the drain deadline. */
   close(name: string, drainMs = this.#frontend.settings.drainSeconds * 1_000): void {
     const listener = this.#listeners.get(name);
-    this.#listeners.delete(name);
     for (const socket of listener?.sockets ?? []) this.#context.retire(socket, drainMs);
-    this.#refresh();
+    this.#change(() => this.#listeners.delete(name));
   }
 
   /** Closes everything at once, without draining. */
@@ -140,11 +144,18 @@ export class Balancer {
     const { host, checks, count } = this.#context;
     const labels = { service: this.key, port: name };
     let told = NOTHING;
+    let quietUntilMs = 0;
     return {
       clock: host.clock,
       checks,
-      onError: (error) =>
-        host.log.warn({ ...labels, where, error: error.message }, 'the listener has a problem'),
+      onError: (error) => {
+        if (host.clock.monotonic() < quietUntilMs) return;
+        quietUntilMs = host.clock.monotonic() + QUIET_MS;
+        host.log.warn(
+          { ...labels, where, error: error.message },
+          'the proxy cannot take or pass on connections',
+        );
+      },
       onStats: (stats) => {
         count(labels, {
           open: stats.open - told.open,
@@ -157,16 +168,29 @@ export class Balancer {
     };
   }
 
-  #view(name: string, wish: ListenerWish): Parameters<typeof listenerSettings>[0] {
-    const tcp = [...this.#listeners].find(([other]) => other.endsWith('/TCP'))?.[1].wish.nodePort;
-    return { name, wish, frontend: this.#frontend, targets: this.#targets, tcpNodePort: tcp };
+  #view(name: string, wish: ListenerWish): ListenerView {
+    return { name, wish, frontend: this.#frontend, targets: this.#targets, tcpNodePort: this.#tcpNodePort };
+  }
+
+  get #tcpNodePort(): number | undefined {
+    return [...this.#listeners].find(([name]) => name.endsWith('/TCP'))?.[1].wish.nodePort;
+  }
+
+  /** Changes the list of listeners. UDP ports are probed by a TCP port, so they are told when that is another one. */
+  #change(work: () => void): void {
+    const before = this.#tcpNodePort;
+    work();
+    if (this.#tcpNodePort === before) return;
+    for (const [name, listener] of this.#listeners) if (name.endsWith('/UDP')) this.#update(name, listener);
   }
 
   #refresh(): void {
-    for (const [name, { wish, sockets }] of this.#listeners) {
-      const settings = listenerSettings(this.#view(name, wish));
-      for (const socket of sockets) socket.update(settings);
-    }
+    for (const [name, listener] of this.#listeners) this.#update(name, listener);
+  }
+
+  #update(name: string, { wish, sockets }: OpenListener): void {
+    const settings = listenerSettings(this.#view(name, wish));
+    for (const socket of sockets) socket.update(settings);
   }
 }
 

@@ -47,7 +47,7 @@ export const configSchema = z
     /** Defaults of the annotations, by the setting's name: `drainSeconds: 60`. */
     defaults: defaults.default({}),
     /** Health checks begun in one second at most, all targets together. */
-    healthChecksPerSecond: z.number().min(1).max(10_000).default(50),
+    healthChecksPerSecond: z.number().min(1).max(10_000).default(25),
   })
   .superRefine(({ pools }, context) => {
     const names = pools.map(({ name }) => name);

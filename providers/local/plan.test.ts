@@ -224,7 +224,6 @@ describe('the planner of local', () => {
   });
 
   it('has no shared resources', () => {
-    expect(plan({ scope: 'shared', desired: { targets: [] } }, observed(undefined))).toEqual([]);
     expect(plan({ scope: 'shared', desired: undefined }, observed(undefined))).toEqual([]);
   });
 });

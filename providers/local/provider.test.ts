@@ -221,6 +221,21 @@ describe('the local provider', () => {
     expect(seen.filter((answer) => !NODES.some((node) => node === answer))).toEqual([]);
   });
 
+  it('sends no datagrams to a node whose TCP port of the same Service does not answer', async () => {
+    const [port, nodePort, udpNodePort] = [await freePort(), await freePort(), await freePort()];
+    await started(kit.serve((socket) => socket.end(), NODES[0], nodePort));
+    for (const address of NODES) await started(kit.udpNamed(address, address, udpNodePort));
+    const { driver, host: testHost, serve } = await scene({ defaults: { healthCheckIntervalSeconds: 1 } });
+    const udp = aPort(port, udpNodePort, 'UDP');
+    const host = await serve(serviceWith({ ports: [udp] }));
+    const ask = async (): Promise<string | undefined> =>
+      (await (await started(kit.udpClient())).ask({ host, port }, 'x'))?.split(':')[0];
+    expect(new Set([await ask(), await ask(), await ask()])).toEqual(new Set(NODES));
+    await driver.converge(driver.want(serviceWith({ ports: [udp, aPort(port, nodePort)] })));
+    await kit.until(() => testHost.lines.filter(({ message }) => message.includes('unhealthy')).length === 2);
+    expect([await ask(), await ask(), await ask()]).toEqual([NODES[0], NODES[0], NODES[0]]);
+  });
+
   it('counts connections by outcome, and how many are open', async () => {
     const [port, nodePort] = [await freePort(), await freePort()];
     await onEveryNode(nodePort);

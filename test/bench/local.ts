@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { BackendPorts } from './local/backend.ts';
 import type { ProxyJob } from './local/berth.ts';
-import { processorSeconds, start, type Helper } from './local/child.ts';
+import { machineSeconds, processorSeconds, start, type Helper } from './local/child.ts';
 import { findHaProxy, startHaProxy } from './local/haproxy.ts';
 import type { LoadJob, LoadKind, LoadResult } from './local/load.ts';
 import { measurementsOf, type Run, type Scenario } from './local/results.ts';
@@ -49,7 +49,7 @@ const PORT_OF: Readonly<Record<LoadKind, keyof BackendPorts>> = {
   download: 'source',
   upload: 'sink',
   requests: 'echo',
-  connections: 'echo',
+  connections: 'once',
   paced: 'echo',
 };
 
@@ -161,7 +161,10 @@ async function once(
 ): Promise<Run> {
   const { load, ports, measureMs, backendPid } = session;
   const { kind, connections } = scenario;
-  const used = (): readonly number[] => [subject.pid ?? -1, load.pid, backendPid].map(processorSeconds);
+  const used = (): readonly number[] => [
+    ...[subject.pid ?? -1, load.pid, backendPid].map(processorSeconds),
+    machineSeconds(),
+  ];
   const [before, beganAt] = [used(), performance.now()];
   const result = await load.ask({
     kind,
@@ -172,15 +175,10 @@ async function once(
     measureMs,
   });
   const seconds = (performance.now() - beganAt) / 1_000;
-  const [proxy = Number.NaN, generator = Number.NaN, backend = Number.NaN] = used().map(
+  const [proxy = Number.NaN, generator = Number.NaN, backend = Number.NaN, all = Number.NaN] = used().map(
     (value, index) => value - (before[index] ?? 0),
   );
-  return {
-    scenario: scenario.id,
-    subject: subject.name,
-    round,
-    result,
-    seconds,
-    processor: { proxy, generator, backend },
-  };
+  const others = all - generator - backend - (subject.pid === undefined ? 0 : proxy);
+  const processor = { proxy, generator, backend, others };
+  return { scenario: scenario.id, subject: subject.name, round, result, seconds, processor };
 }

@@ -14,8 +14,13 @@ export interface ConnectionHost {
   pick(client: Socket, tried: ReadonlySet<Target> | undefined): Target | undefined;
   connected(target: Target): void;
   connectFailed(target: Target): void;
+  /** The machine itself cannot connect; that is no target's fault. */
+  exhausted(error: Error): void;
   closed(connection: Connection): void;
 }
+
+/** What the system answers when it has no descriptors, ports or memory left. */
+const EXHAUSTED = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
 
 /** Targets that one connection is tried with before its client is turned away. */
 const MAX_ATTEMPTS = 3;
@@ -120,11 +125,18 @@ export class Connection implements FlowOwner {
     });
     this.#upstream = upstream;
     upstream.on('connect', this.#connected);
-    upstream.on('error', () => {
-      if (upstream !== this.#upstream) return;
-      if (this.attemptedAtMs === undefined) this.abort();
-      else this.#attemptFailed();
+    upstream.on('error', (error: NodeJS.ErrnoException) => {
+      if (upstream === this.#upstream) this.#upstreamFailed(error);
     });
+  }
+
+  #upstreamFailed(error: NodeJS.ErrnoException): void {
+    if (this.attemptedAtMs === undefined) {
+      this.abort();
+    } else if (EXHAUSTED.has(error.code ?? '')) {
+      this.#host.exhausted(error);
+      this.abort();
+    } else this.#attemptFailed();
   }
 
   #attemptFailed(): void {

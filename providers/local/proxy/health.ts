@@ -68,7 +68,7 @@ export class HealthChecks {
 
   constructor(options: HealthCheckOptions) {
     this.#clock = options.clock;
-    this.#spacingMs = 1_000 / (options.maxPerSecond ?? 50);
+    this.#spacingMs = 1_000 / (options.maxPerSecond ?? 25);
     this.#probe = options.probe ?? realProbe;
     this.#random = options.random ?? Math.random;
     this.#onTurn = options.onTurn;

@@ -132,6 +132,10 @@ export class TcpListener implements Listener, ConnectionHost {
     this.#targets.failed(target);
   }
 
+  exhausted(error: Error): void {
+    this.#context.onError?.(error);
+  }
+
   closed(connection: Connection): void {
     this.#connections.delete(connection);
   }

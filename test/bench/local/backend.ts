@@ -1,10 +1,11 @@
-// The backend of the benchmark: one port that echoes, one that sends, one that swallows, as fast as each can.
+// The backend of the benchmark: ports that echo, echo once and close, send, and swallow, as fast as each can.
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { answer } from './child.ts';
 
 /** Where the backend listens. */
 export interface BackendPorts {
   readonly echo: number;
+  readonly once: number;
   readonly source: number;
   readonly sink: number;
 }
@@ -28,6 +29,11 @@ function echo(socket: Socket): void {
   socket.on('end', () => socket.end());
 }
 
+/** The server closes first, so that it keeps the TIME_WAIT: kept by clients, they would use up all ephemeral ports. */
+function once(socket: Socket): void {
+  socket.on('data', (data) => socket.end(data));
+}
+
 function send(socket: Socket): void {
   const more = (): void => {
     while (!socket.destroyed && socket.write(CHUNK));
@@ -45,6 +51,7 @@ function swallow(socket: Socket): void {
 
 answer(async ({ host }: { readonly host: string }): Promise<BackendPorts> => ({
   echo: await listen(host, echo),
+  once: await listen(host, once),
   source: await listen(host, send),
   sink: await listen(host, swallow),
 }));

@@ -54,6 +54,20 @@ export function answer<Ask, Result>(work: (question: Ask) => Promise<Result>): v
 /** Clock ticks of Linux in a second, as seen by user space (`getconf CLK_TCK`). */
 const TICKS = 100;
 
+/** Seconds of processor time that everything on the machine has used; NaN where there is no /proc. See proc(5), stat. */
+export function machineSeconds(): number {
+  try {
+    // cpu  user nice system idle iowait irq softirq steal guest guest_nice; guests are in user and nice already.
+    const [, ...fields] = (readFileSync('/proc/stat', 'utf8').split('\n', 1)[0] ?? '')
+      .split(/\s+/)
+      .map(Number);
+    const busy = fields.filter((_, index) => ![3, 4, 8, 9].includes(index));
+    return busy.reduce((sum, ticks) => sum + ticks, 0) / TICKS;
+  } catch {
+    return Number.NaN;
+  }
+}
+
 /** Seconds of processor time that a process has used, all threads; NaN where there is no /proc. See proc(5), stat. */
 export function processorSeconds(pid: number): number {
   try {

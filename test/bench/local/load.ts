@@ -96,12 +96,13 @@ const generators: Readonly<Record<LoadKind, Generator>> = {
   connections(job, counter) {
     const next = (): void => {
       if (counter.stopped) return;
-      const socket = dial(job, counter, () => {
-        counter.count++;
-        socket.end();
-      });
+      let got = 0;
+      const socket = dial(job, counter, (length) => (got += length));
       socket.on('connect', () => socket.write(MESSAGE));
-      socket.on('close', next);
+      socket.on('close', () => {
+        if (got === MESSAGE.length) counter.count++;
+        next();
+      });
     };
     for (let i = 0; i < job.connections; i++) next();
   },

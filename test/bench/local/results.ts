@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { quantile, rounded, type Measurement } from '../report.ts';
 import type { LoadKind, LoadResult } from './load.ts';
 
@@ -20,8 +21,17 @@ export interface Run {
   /** How long it took, warm-up included. */
   readonly seconds: number;
   /** Processor seconds that it took. */
-  readonly processor: { readonly proxy: number; readonly generator: number; readonly backend: number };
+  readonly processor: {
+    readonly proxy: number;
+    readonly generator: number;
+    readonly backend: number;
+    /** Everything else on the machine. */
+    readonly others: number;
+  };
 }
+
+/** From this share of all cores on, what others use is worth a remark. */
+const DISTURBED = 0.1;
 
 /** From this share of a core on the generator counts as the bottleneck. */
 const BUSY = 0.9;
@@ -35,7 +45,8 @@ export function measurementsOf(
     const own = runs.filter((run) => run.scenario === scenario.id);
     return scenario.kind === 'paced' ? latencies(scenario, own) : throughput(scenario, own);
   });
-  return { measurements, remarks: [...bottlenecks(scenarios, runs), ...failures(scenarios, runs)] };
+  const remarks = [...bottlenecks(scenarios, runs), ...failures(scenarios, runs), ...disturbance(runs)];
+  return { measurements, remarks };
 }
 
 function throughput(scenario: Scenario, runs: readonly Run[]): readonly Measurement[] {
@@ -104,6 +115,18 @@ function bottlenecks(scenarios: readonly Scenario[], runs: readonly Run[]): read
   if (busy.length === 0) return [];
   const names = busy.map(({ what }) => what).join('; ');
   return [`The load generator used a whole core and limits both proxies alike in: ${names}.`];
+}
+
+/** Whether somebody else was at work. One thread gets a smaller share of a busy machine than HAProxy's several. */
+function disturbance(runs: readonly Run[]): readonly string[] {
+  const share = median(
+    runs.map(({ processor, seconds }) => processor.others / seconds / availableParallelism()),
+  );
+  if (Number.isNaN(share) || share < DISTURBED) return [];
+  const percent = Math.round(share * 100);
+  return [
+    `Other processes used ${percent} % of the machine meanwhile, so the figures are not those of a quiet one.`,
+  ];
 }
 
 function failures(scenarios: readonly Scenario[], runs: readonly Run[]): readonly string[] {
