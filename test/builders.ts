@@ -4,7 +4,7 @@ import type { LoadBalancer } from '../src/model/load-balancer.ts';
 import type { Node } from '../src/model/node.ts';
 import type { AddressPool } from '../src/model/pool.ts';
 import { keyOf, type Service } from '../src/model/service.ts';
-import { portText } from '../src/plan/desired.ts';
+import { portText } from '../src/model/service.ts';
 import { portWith, serviceWith, targetWith } from '../src/conformance/index.ts';
 
 export { createTestHost, ManualClock } from '../src/conformance/index.ts';

@@ -1,3 +1,4 @@
+import type { Holder } from '../model/pool.ts';
 import { AssertionError } from 'node:assert';
 import {
   familyOf,
@@ -65,7 +66,7 @@ export class Driver {
   raw: Provider;
   /** The provider behind the core's guard. */
   provider: Provider;
-  readonly #held: Record<IpFamily, Map<bigint, ServiceKey>> = { IPv4: new Map(), IPv6: new Map() };
+  readonly #held: Record<IpFamily, Map<bigint, readonly Holder[]>> = { IPv4: new Map(), IPv6: new Map() };
 
   constructor(world: ConformanceWorld, subject: ConformanceSubject) {
     this.world = world;
@@ -227,7 +228,7 @@ export class Driver {
     const key = keyOf(service);
     const current = (['IPv4', 'IPv6'] as const).flatMap((family) =>
       [...this.#held[family]].flatMap(([value, owner]) =>
-        owner === key ? [ipFromNumber(value, family)] : [],
+        owner.some((holder) => holder.key === key) ? [ipFromNumber(value, family)] : [],
       ),
     );
     const request = addressRequest(service, this.provider.capabilities);
@@ -236,13 +237,13 @@ export class Driver {
       return fail(`the pools of the subject have no address for the kit: ${answer?.problem?.message}`);
     }
     this.#release(key);
-    for (const ip of answer.addresses) this.#held[familyOf(ip)].set(ipToNumber(ip), key);
+    for (const ip of answer.addresses) this.#held[familyOf(ip)].set(ipToNumber(ip), [{ key }]);
     return answer.addresses;
   }
 
   #release(key: ServiceKey): void {
     for (const held of Object.values(this.#held)) {
-      for (const [value, owner] of held) if (owner === key) held.delete(value);
+      for (const [value, [owner]] of held) if (owner?.key === key) held.delete(value);
     }
   }
 

@@ -1,10 +1,11 @@
 import { familyOf, ipToNumber, parseIp, type IpAddress, type IpFamily } from '../model/address.ts';
 import type { Capabilities } from '../model/capabilities.ts';
-import type { AddressPool } from '../model/pool.ts';
+import type { AddressPool, Holder, Sharing } from '../model/pool.ts';
 import { keyOf, statusAddresses, type Service, type ServiceKey } from '../model/service.ts';
-import { addressRequest, type AddressRequest } from '../plan/addresses.ts';
+import { addressRequest, sharingOf, type AddressRequest } from '../plan/addresses.ts';
 import { hasFinalizer } from '../plan/lifecycle.ts';
-import { assign, compareClaims, inPools, type Assignment, type Claim, type Held } from '../plan/assign.ts';
+import { assign, compareClaims, inPools, type Assignment, type Claim } from '../plan/assign.ts';
+import { AddressLedger, QUARANTINE, type Held } from '../plan/ledger.ts';
 
 /**
  * The addresses that one provider's Services hold. It lives on the leader, is filled from the Services' statuses
@@ -13,10 +14,12 @@ import { assign, compareClaims, inPools, type Assignment, type Claim, type Held 
 export class AddressBook {
   readonly #capabilities: Capabilities;
   readonly #pools: () => readonly AddressPool[];
-  readonly #held: Record<IpFamily, Map<bigint, ServiceKey>> = { IPv4: new Map(), IPv6: new Map() };
+  /** Addresses that nobody gets for now, because a stranger answers for them. */
+  readonly #quarantined: () => readonly IpAddress[];
+  readonly #held: Record<IpFamily, Map<bigint, readonly Holder[]>> = { IPv4: new Map(), IPv6: new Map() };
   readonly #reserved = new Map<
     ServiceKey,
-    { readonly uid: string; readonly addresses: readonly IpAddress[] }
+    { readonly uid: string; readonly addresses: readonly IpAddress[]; readonly sharing?: Sharing | undefined }
   >();
 
   /** UIDs of the Services in `#reserved`. */
@@ -25,9 +28,14 @@ export class AddressBook {
   /** Addresses that Services moved away from, held until nothing uses them any more. */
   readonly #leaving = new Map<ServiceKey, readonly IpAddress[]>();
 
-  constructor(capabilities: Capabilities, pools: () => readonly AddressPool[]) {
+  constructor(
+    capabilities: Capabilities,
+    pools: () => readonly AddressPool[],
+    quarantined: () => readonly IpAddress[] = () => [],
+  ) {
     this.#capabilities = capabilities;
     this.#pools = pools;
+    this.#quarantined = quarantined;
   }
 
   /**
@@ -41,15 +49,17 @@ export class AddressBook {
         key: keyOf(service),
         uid: service.uid,
         createdAtMs: service.createdAtMs,
+        sharing: this.#capabilities.sharing ? sharingOf(service) : undefined,
         addresses: statusAddresses(service, parseIp).filter(
           (ip) => hasFinalizer(service) || inPools(ip, this.#pools()),
         ),
       }))
       .toSorted(compareClaims);
-    for (const { key, uid, addresses } of claims) {
-      if (this.#reserved.has(key)) continue;
-      const own = addresses.filter((ip) => this.#owner(ip) === undefined);
-      if (own.length > 0) this.#reserve(key, uid, own);
+    for (const claim of claims) {
+      if (this.#reserved.has(claim.key)) continue;
+      const ledger = new AddressLedger(this.#held);
+      const own = claim.addresses.filter((ip) => ledger.fits(ip, claim));
+      if (own.length > 0) this.#reserve(claim, own);
     }
   }
 
@@ -65,10 +75,10 @@ export class AddressBook {
     const others = this.#reserved.has(key)
       ? []
       : [...waiting].flatMap((other) => this.#waitingClaim(other, key));
-    const answers = assign([claim, ...others], this.#pools(), this.#held as Held);
+    const answers = assign([claim, ...others], this.#pools(), this.#withQuarantine());
     for (const candidate of [claim, ...others]) {
       const answer = answers.get(candidate.key);
-      if (answer !== undefined) this.#reserve(candidate.key, candidate.uid, answer.addresses);
+      if (answer !== undefined) this.#reserve(candidate, answer.addresses);
     }
     return answers.get(key) ?? { addresses: [] };
   }
@@ -112,9 +122,21 @@ export class AddressBook {
   /** The answer without asking `assign`, when the Service has all it asks for. */
   #settled(claim: Claim): Assignment | undefined {
     const { current } = claim;
+    if (!this.#stillFits(claim)) return undefined;
     const complete = claim.families.every((family) => current.some((ip) => familyOf(ip) === family));
     const asked = claim.requested.every((ip) => current.includes(ip));
     return complete && asked && current.length === claim.families.length ? { addresses: current } : undefined;
+  }
+
+  /** Whether a Service may keep what it has: the pool it asks for, whom it shares with, no stranger on the wire. */
+  #stillFits(claim: Claim): boolean {
+    const { current, pool } = claim;
+    const pools = this.#pools().filter(({ name }) => name === pool);
+    if (pool !== undefined && !current.every((ip) => inPools(ip, pools))) return false;
+    const reserved = this.#reserved.get(claim.key)?.sharing;
+    if (JSON.stringify(reserved) !== JSON.stringify(claim.sharing)) return false;
+    const quarantined = this.#quarantined();
+    return !current.some((ip) => quarantined.includes(ip));
   }
 
   #claim(service: Service): Claim {
@@ -134,17 +156,17 @@ export class AddressBook {
     }
   }
 
-  #reserve(key: ServiceKey, uid: string, addresses: readonly IpAddress[]): void {
+  #reserve({ key, uid, sharing }: Holder & { readonly uid: string }, addresses: readonly IpAddress[]): void {
     const before = [...(this.#leaving.get(key) ?? []), ...(this.#reserved.get(key)?.addresses ?? [])];
     const leaving = before.filter((ip) => !addresses.includes(ip));
     if (leaving.length > 0) this.#leaving.set(key, leaving);
     else this.#leaving.delete(key);
     this.#forget(key);
     if (addresses.length > 0) {
-      this.#reserved.set(key, { uid, addresses });
+      this.#reserved.set(key, { uid, addresses, sharing });
       this.#holders.add(uid);
     }
-    for (const ip of addresses) this.#held[familyOf(ip)].set(ipToNumber(ip), key);
+    for (const ip of addresses) this.#set(ip, [...this.#others(ip, key), { key, sharing }]);
   }
 
   #forget(key: ServiceKey): void {
@@ -153,13 +175,27 @@ export class AddressBook {
   }
 
   #free(key: ServiceKey, addresses: readonly IpAddress[]): void {
-    for (const ip of addresses) {
-      const held = this.#held[familyOf(ip)];
-      if (held.get(ipToNumber(ip)) === key) held.delete(ipToNumber(ip));
-    }
+    for (const ip of addresses) this.#set(ip, this.#others(ip, key));
   }
 
-  #owner(ip: IpAddress): ServiceKey | undefined {
-    return this.#held[familyOf(ip)].get(ipToNumber(ip));
+  #others(ip: IpAddress, key: ServiceKey): readonly Holder[] {
+    return (this.#held[familyOf(ip)].get(ipToNumber(ip)) ?? []).filter((holder) => holder.key !== key);
+  }
+
+  #set(ip: IpAddress, holders: readonly Holder[]): void {
+    const held = this.#held[familyOf(ip)];
+    if (holders.length === 0) held.delete(ipToNumber(ip));
+    else held.set(ipToNumber(ip), holders);
+  }
+
+  /** What is held, with the addresses that nobody gets for now as held by nobody's Service. */
+  #withQuarantine(): Held {
+    const quarantined = this.#quarantined();
+    if (quarantined.length === 0) return this.#held;
+    const held = { IPv4: new Map(this.#held.IPv4), IPv6: new Map(this.#held.IPv6) };
+    for (const ip of quarantined) {
+      held[familyOf(ip)].set(ipToNumber(ip), [...this.#others(ip, ''), QUARANTINE]);
+    }
+    return held;
   }
 }

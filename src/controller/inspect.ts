@@ -3,7 +3,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { Target } from '../model/load-balancer.ts';
 import { REASONS, type Note, type ReasonCode } from '../model/reasons.ts';
 import { keyOf, type Ingress, type Service, type ServiceKey } from '../model/service.ts';
-import { portText } from '../plan/desired.ts';
+import { portText } from '../model/service.ts';
 import { lifecycleOf } from '../plan/lifecycle.ts';
 import { eligibilityOf } from '../plan/nodes.ts';
 import { compareText, type Step } from '../plan/step.ts';

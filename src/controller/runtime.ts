@@ -28,13 +28,17 @@ export class ProviderRuntime {
 
   constructor(provider: Provider) {
     this.provider = provider;
-    const { name, capabilities, settings } = provider;
-    const targetsOf = provider.targetsOf?.bind(provider);
-    this.traits = { name, capabilities, settings, ...(targetsOf === undefined ? {} : { targetsOf }) };
+    this.traits = traitsOf(provider);
     this.#settings = settingNames(provider.settings);
     const { pools } = provider;
     this.book =
-      pools === undefined ? undefined : new AddressBook(provider.capabilities, () => pools.call(provider));
+      pools === undefined
+        ? undefined
+        : new AddressBook(
+            provider.capabilities,
+            () => pools.call(provider),
+            () => provider.quarantined?.() ?? [],
+          );
   }
 
   /** What decides whether a change of a Service matters to this provider. */
@@ -82,4 +86,23 @@ export class ProviderRuntime {
     this.#shared = result.catch(() => undefined);
     return result;
   }
+}
+
+/** What the planner has to know of the provider; methods keep their object. */
+function traitsOf(provider: Provider): ProviderTraits {
+  const { name, capabilities, settings, prefixes } = provider;
+  const [targetsOf, nodeLabelsOf, check] = [
+    provider.targetsOf?.bind(provider),
+    provider.nodeLabelsOf?.bind(provider),
+    provider.check?.bind(provider),
+  ];
+  return {
+    name,
+    capabilities,
+    settings,
+    ...(prefixes === undefined ? {} : { prefixes }),
+    ...(targetsOf === undefined ? {} : { targetsOf }),
+    ...(nodeLabelsOf === undefined ? {} : { nodeLabelsOf }),
+    ...(check === undefined ? {} : { check }),
+  };
 }

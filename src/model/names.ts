@@ -15,6 +15,18 @@ export const ADDRESS_ANNOTATIONS: readonly string[] = [
   'metallb.universe.tf/loadBalancerIPs',
   'kube-vip.io/loadbalancerIPs',
 ];
+/** Names that ask for an address of a pool: ours first, then MetalLB's. */
+export const POOL_ANNOTATIONS: readonly string[] = [
+  'berth.dev/address-pool',
+  'metallb.io/address-pool',
+  'metallb.universe.tf/address-pool',
+];
+/** Names that let Services with the same value share an address: ours first, then MetalLB's. */
+export const SHARING_ANNOTATIONS: readonly string[] = [
+  'berth.dev/allow-shared-ip',
+  'metallb.io/allow-shared-ip',
+  'metallb.universe.tf/allow-shared-ip',
+];
 /** `"true"` freezes a Service: nothing is planned, applied or deleted until it is taken away. */
 export const ANNOTATION_PAUSED = 'berth.dev/paused';
 /** What was applied, remembered by Berth itself on the Service; written after the fact. */

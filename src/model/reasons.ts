@@ -29,6 +29,19 @@ export const REASONS = {
     meaning: 'the value of an annotation is not of the form that it must have',
     remedy: 'Correct the value of the annotation',
   },
+  AnnotationUnsupported: {
+    meaning: 'an annotation is known and not carried out',
+    remedy: 'Remove the annotation, or do as the message says',
+  },
+  AnnotationIgnored: {
+    meaning: 'an annotation looks as if it were meant for the provider, which does not know it',
+    remedy: 'Correct or remove the annotation',
+  },
+  DeletionUnconfirmed: {
+    meaning:
+      'nothing was found to delete; what was just made may not be visible yet, so it is looked for again',
+    remedy: 'Berth looks again by itself',
+  },
   InvalidSourceRange: {
     meaning: 'an entry of the source ranges is not a CIDR',
     remedy: 'Write each entry as ADDRESS/PREFIX, for example 10.0.0.0/8',
@@ -48,6 +61,23 @@ export const REASONS = {
   AddressOutsidePool: {
     meaning: 'an address is in none of the pools',
     remedy: 'Add the address to a pool, or ask for one that is in a pool',
+  },
+  UnknownPool: {
+    meaning: 'the pool that is asked for does not exist, or is not for this Service',
+    remedy: 'Name a pool that exists and is for this Service, or remove the annotation',
+  },
+  AddressConflict: {
+    meaning: 'somebody else on the network answers for the address',
+    remedy:
+      'Take the address out of the pool, or find the device that uses it; Berth tries it again after an hour',
+  },
+  NoClusterIP: {
+    meaning: 'the Service has no ClusterIP, so nodes cannot forward traffic for it',
+    remedy: 'Give the Service a ClusterIP (leave spec.clusterIP empty when creating it)',
+  },
+  SharingIgnored: {
+    meaning: 'the provider gives each Service an address of its own; everything else works',
+    remedy: 'Remove the annotation, or use a provider that shares addresses',
   },
   PoolExhausted: {
     meaning: 'every address of the pools is in use',

@@ -80,6 +80,11 @@ export function keyOf(service: { readonly namespace: string; readonly name: stri
   return `${service.namespace}/${service.name}`;
 }
 
+/** `443/TCP`: how a port is named in steps, messages and events. */
+export function portText(port: { readonly port: number; readonly protocol: string }): string {
+  return `${port.port}/${port.protocol}`;
+}
+
 /** Addresses that a Service's status holds already, in order, without what is not an IP. */
 export function statusAddresses(
   service: Pick<Service, 'ingress'>,

@@ -33,6 +33,13 @@ export interface SettingDefinition<T = unknown> {
   readonly doc: string;
   /** From the annotation's text to the value. Must be synchronous. */
   readonly schema: Schema<T>;
+  /**
+   * The names end in `*` and stand for a family of annotations: the value is a record of what `schema` makes of each,
+   * by what stands where the star is.
+   */
+  readonly each?: true;
+  /** Why the annotation is known and not carried out; who uses it gets an event that says so. */
+  readonly unsupported?: string;
 }
 
 /** All settings of a provider by the name under which its planner reads them. */

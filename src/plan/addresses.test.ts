@@ -124,6 +124,10 @@ describe('addressRequest', () => {
       families: ['IPv4', 'IPv6'],
       allFamilies: true,
       requested: [],
+      namespace: 'default',
+      labels: {},
+      pool: undefined,
+      sharing: undefined,
     });
     expect(addressRequest(aService({ ipFamilyPolicy: 'PreferDualStack' }), able).allFamilies).toBe(false);
   });

@@ -1,9 +1,11 @@
 import { familyOf, parseIp, type IpAddress, type IpFamily } from '../model/address.ts';
 import type { Capabilities } from '../model/capabilities.ts';
 import { InvalidSpec, Unsupported } from '../model/errors.ts';
-import { ADDRESS_ANNOTATIONS } from '../model/names.ts';
+import { ADDRESS_ANNOTATIONS, POOL_ANNOTATIONS, SHARING_ANNOTATIONS } from '../model/names.ts';
+import type { Sharing } from '../model/pool.ts';
 import { note, REASONS, type Note } from '../model/reasons.ts';
-import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
+import { keyOf, portText, type Service, type ServiceKey } from '../model/service.ts';
+import { compareText } from './step.ts';
 
 /** What a Service asks of address assignment. */
 export interface AddressRequest {
@@ -16,6 +18,12 @@ export interface AddressRequest {
   readonly allFamilies: boolean;
   /** Addresses that the user asked for, at most one for each family; empty for any. */
   readonly requested: readonly IpAddress[];
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Pool that the user asked for. */
+  readonly pool?: string | undefined;
+  /** With whom the address may be shared; absent: with nobody. */
+  readonly sharing?: Sharing | undefined;
 }
 
 /**
@@ -89,7 +97,35 @@ export function addressRequest(service: Service, capabilities: Capabilities): Ad
     families: familiesOf(service, capabilities),
     allFamilies: service.ipFamilyPolicy === 'RequireDualStack',
     requested: requestedAddresses(service, capabilities).requested,
+    namespace: service.namespace,
+    labels: service.labels,
+    pool: annotationOf(service, POOL_ANNOTATIONS),
+    sharing: capabilities.sharing ? sharingOf(service) : undefined,
   };
+}
+
+/** What a Service with a sharing key shares an address under; `undefined` without one. */
+export function sharingOf(service: Service): Sharing | undefined {
+  const key = annotationOf(service, SHARING_ANNOTATIONS);
+  if (key === undefined) return undefined;
+  const selector = Object.entries(service.selector).toSorted(([a], [b]) => compareText(a, b));
+  return {
+    key,
+    backend: service.externalTrafficPolicy === 'Local' ? JSON.stringify(selector) : '',
+    ports: service.ports.map(portText),
+  };
+}
+
+/** A note when the Service asks to share an address and the provider cannot. */
+export function sharingNotes(service: Service, capabilities: Capabilities): readonly Note[] {
+  const name = SHARING_ANNOTATIONS.find((key) => service.annotations[key] !== undefined);
+  if (capabilities.sharing || name === undefined) return [];
+  return [note('SharingIgnored', `annotation ${name}`, `annotation ${name} asks to share an address`)];
+}
+
+function annotationOf(service: Service, names: readonly string[]): string | undefined {
+  const text = names.map((name) => service.annotations[name]?.trim()).find((value) => value !== undefined);
+  return text === '' ? undefined : text;
 }
 
 interface Ask {

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { aPool, ip } from '../../test/builders.ts';
 import { familyOf, ipFromNumber, ipToNumber, type IpAddress, type IpFamily } from '../model/address.ts';
 import type { AddressPool } from '../model/pool.ts';
-import { assign, compareClaims, inPools, type Assignment, type Claim, type Held } from './assign.ts';
+import type { Holder } from '../model/pool.ts';
+import { assign, compareClaims, inPools, type Assignment, type Claim } from './assign.ts';
+import type { Held } from './ledger.ts';
 
 function aClaim(overrides: Partial<Claim> = {}): Claim {
   const key = overrides.key ?? 'default/web';
@@ -15,14 +17,16 @@ function aClaim(overrides: Partial<Claim> = {}): Claim {
     allFamilies: false,
     requested: [],
     current: [],
+    namespace: 'default',
+    labels: {},
     ...overrides,
   };
 }
 
 function heldBy(entries: Readonly<Record<string, string>>): Held {
-  const held: Record<IpFamily, Map<bigint, string>> = { IPv4: new Map(), IPv6: new Map() };
+  const held: Record<IpFamily, Map<bigint, readonly Holder[]>> = { IPv4: new Map(), IPv6: new Map() };
   for (const [address, key] of Object.entries(entries))
-    held[familyOf(ip(address))].set(ipToNumber(ip(address)), key);
+    held[familyOf(ip(address))].set(ipToNumber(ip(address)), [{ key }]);
   return held;
 }
 
@@ -223,7 +227,7 @@ const aWorld: fc.Arbitrary<World> = fc
   });
 
 const ownerOf = (held: Held, address: IpAddress): string | undefined =>
-  held[familyOf(address)].get(ipToNumber(address));
+  held[familyOf(address)].get(ipToNumber(address))?.[0]?.key;
 
 describe('assign, for any claims, pools and holders', () => {
   it('never gives one address to two, nor one that somebody else holds and keeps', () => {

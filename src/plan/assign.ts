@@ -1,20 +1,10 @@
-import {
-  familyOf,
-  ipFromNumber,
-  ipToNumber,
-  rangeHas,
-  rangeText,
-  type IpAddress,
-  type IpFamily,
-} from '../model/address.ts';
-import type { AddressPool } from '../model/pool.ts';
+import { familyOf, ipFromNumber, rangeText, type IpAddress, type IpFamily } from '../model/address.ts';
+import { isAvoided, poolAccepts, poolHas, type AddressPool } from '../model/pool.ts';
 import { REASONS, type ReasonCode } from '../model/reasons.ts';
 import type { ServiceKey } from '../model/service.ts';
 import type { AddressRequest } from './addresses.ts';
+import { AddressLedger, type Held } from './ledger.ts';
 import { compareText } from './step.ts';
-
-/** Who holds which address: by family, then by the address as a number, so that walking a pool is cheap. */
-export type Held = Readonly<Record<IpFamily, ReadonlyMap<bigint, ServiceKey>>>;
 
 /** A request with what it holds already (from its status), in order. */
 export interface Claim extends AddressRequest {
@@ -31,22 +21,24 @@ export interface Assignment {
  * Assigns addresses: pure, and the same answer for the same input in any order.
  *
  * Claims are served by creationTimestamp, then UID, then key. What a claim holds it keeps, also when the pools were
- * edited meanwhile, unless the user asked for something else or the address is of a family that the Service no longer
- * has. Otherwise the address that was asked for, else the lowest free one of the first pool (by name) that has one;
- * two families come from one pool. `held` lists the addresses of everybody, also of those who do not claim now.
+ * edited meanwhile, unless the user asked for something else, the address is of a family that the Service no longer
+ * has, or it may no longer be shared. Otherwise: the address that was asked for; else one of the pool that was asked
+ * for; else of the pools that are for this Service, by priority and name; else of the other pools, by name. Inside a
+ * pool an address that Services with the same sharing key have, else the lowest free one. Two families come from one
+ * pool. `held` lists the addresses of everybody, also of those who do not claim now.
  */
 export function assign(
   claims: readonly Claim[],
   pools: readonly AddressPool[],
   held: Held,
 ): ReadonlyMap<ServiceKey, Assignment> {
-  const book = new Book(held);
+  const ledger = new AddressLedger(held);
   const sorted = pools.toSorted((a, b) => compareText(a.name, b.name));
   const answers = new Map<ServiceKey, Assignment>();
   for (const claim of claims.toSorted(compareClaims)) {
-    const answer = serve(claim, sorted, book);
-    for (const ip of claim.current) if (!answer.addresses.includes(ip)) book.release(ip, claim.key);
-    for (const ip of answer.addresses) book.take(ip, claim.key);
+    const answer = serve(claim, { pools: sorted, ledger });
+    for (const ip of claim.current) if (!answer.addresses.includes(ip)) ledger.release(ip, claim.key);
+    for (const ip of answer.addresses) ledger.take(ip, claim);
     answers.set(claim.key, answer);
   }
   return answers;
@@ -57,7 +49,7 @@ export type Age = Pick<AddressRequest, 'key' | 'uid' | 'createdAtMs'>;
 
 /** Whether one of the pools has the address. */
 export function inPools(ip: IpAddress, pools: readonly AddressPool[]): boolean {
-  return pools.some((pool) => pool.ranges.some((range) => rangeHas(range, ip)));
+  return pools.some((pool) => poolHas(pool, ip));
 }
 
 /** The order in which claims are served: the older Service first. */
@@ -65,76 +57,78 @@ export function compareClaims(a: Age, b: Age): number {
   return a.createdAtMs - b.createdAtMs || compareText(a.uid, b.uid) || compareText(a.key, b.key);
 }
 
-/** What is held, with what this run takes and releases on top; the input is not changed. */
-class Book {
-  readonly #held: Held;
-  readonly #changed: Record<IpFamily, Map<bigint, ServiceKey | undefined>> = {
-    IPv4: new Map(),
-    IPv6: new Map(),
-  };
-
-  constructor(held: Held) {
-    this.#held = held;
-  }
-
-  owner(family: IpFamily, value: bigint): ServiceKey | undefined {
-    const changed = this.#changed[family];
-    return changed.has(value) ? changed.get(value) : this.#held[family].get(value);
-  }
-
-  take(ip: IpAddress, key: ServiceKey): void {
-    this.#changed[familyOf(ip)].set(ipToNumber(ip), key);
-  }
-
-  release(ip: IpAddress, key: ServiceKey): void {
-    const value = ipToNumber(ip);
-    if (this.owner(familyOf(ip), value) === key) this.#changed[familyOf(ip)].set(value, undefined);
-  }
-
-  free(ip: IpAddress, key: ServiceKey): boolean {
-    const owner = this.owner(familyOf(ip), ipToNumber(ip));
-    return owner === undefined || owner === key;
-  }
-}
-
-function serve(claim: Claim, pools: readonly AddressPool[], book: Book): Assignment {
-  const usable = claim.current.filter((ip) => book.free(ip, claim.key));
-  const kept = claim.families.flatMap((family) => usable.find((ip) => familyOf(ip) === family) ?? []);
-  const moved = claim.requested.filter((ip) => !kept.includes(ip));
-  if (moved.length > 0) return move(claim, kept, { pools, book });
-  if (kept.length === claim.families.length) return { addresses: inOrder(kept, claim.families) };
-  if (kept.length > 0) return complete(claim, kept, { pools, book });
-  return fresh(claim, pools, book);
-}
-
 interface Surroundings {
   readonly pools: readonly AddressPool[];
-  readonly book: Book;
+  readonly ledger: AddressLedger;
+}
+
+function serve(claim: Claim, around: Surroundings): Assignment {
+  const { pools, ledger } = around;
+  const usable = claim.current.filter((ip) => ledger.fits(ip, claim));
+  const kept = claim.families.flatMap((family) => usable.find((ip) => familyOf(ip) === family) ?? []);
+  if (claim.requested.some((ip) => !kept.includes(ip))) return move(claim, kept, around);
+  const asked = pools.find(({ name }) => name === claim.pool);
+  if (
+    claim.pool !== undefined &&
+    (kept.length === 0 || !kept.every((ip) => asked !== undefined && poolHas(asked, ip)))
+  ) {
+    return moveToPool(claim, kept, around);
+  }
+  if (kept.length === claim.families.length) return { addresses: inOrder(kept, claim.families) };
+  if (kept.length > 0) return complete(claim, kept, around);
+  return fresh(claim, [], around);
 }
 
 /** The user asked for addresses that the Service does not have: all of them, or it keeps what it has. */
-function move(claim: Claim, kept: readonly IpAddress[], { pools, book }: Surroundings): Assignment {
+function move(claim: Claim, kept: readonly IpAddress[], around: Surroundings): Assignment {
+  const { pools, ledger } = around;
+  const accepting = pools.filter((pool) => poolAccepts(pool, claim));
+  const named = claim.pool === undefined ? accepting : accepting.filter(({ name }) => name === claim.pool);
   // What it has already it keeps, also when the pools were edited meanwhile.
   for (const ip of claim.requested.filter((asked) => !kept.includes(asked))) {
-    if (!inPools(ip, pools))
-      return failed('AddressOutsidePool', `${ip} was asked for, but ${poolsText(pools)}`, kept);
-    if (!book.free(ip, claim.key)) {
-      const owner = book.owner(familyOf(ip), ipToNumber(ip));
-      return failed('AddressInUse', `${ip} was asked for, but the Service ${owner} has it`, kept);
+    if (!inPools(ip, named)) {
+      const where =
+        claim.pool === undefined
+          ? poolsText(named)
+          : `the pool ${claim.pool} does not have it for this Service`;
+      return failed('AddressOutsidePool', `${ip} was asked for, but ${where}`, kept);
+    }
+    if (ledger.quarantined(ip)) {
+      return failed(
+        'AddressConflict',
+        `${ip} was asked for, but somebody else on the network answers for it`,
+        kept,
+      );
+    }
+    if (!ledger.fits(ip, claim)) {
+      return failed(
+        'AddressInUse',
+        `${ip} was asked for, but the Service ${ledger.strangers(ip, claim)} has it`,
+        kept,
+      );
     }
   }
   const others = kept.filter((ip) => !claim.requested.some((asked) => familyOf(asked) === familyOf(ip)));
   const addresses = [...claim.requested, ...others];
   if (addresses.length === claim.families.length) return { addresses: inOrder(addresses, claim.families) };
-  return complete(claim, addresses, { pools, book });
+  return complete(claim, addresses, around);
+}
+
+/** The user asked for a pool that does not have what the Service has: addresses of that pool, or what it has. */
+function moveToPool(claim: Claim, kept: readonly IpAddress[], around: Surroundings): Assignment {
+  const pool = around.pools.find(({ name }) => name === claim.pool);
+  if (pool === undefined || !poolAccepts(pool, claim)) {
+    const why = pool === undefined ? 'there is none of this name' : 'it is not for this Service';
+    return failed('UnknownPool', `the pool ${claim.pool} was asked for, but ${why}`, kept);
+  }
+  return fresh(claim, kept, around);
 }
 
 /** Some families have their address: adds the others, from a pool that has what is there already, when it can. */
-function complete(claim: Claim, kept: readonly IpAddress[], { pools, book }: Surroundings): Assignment {
+function complete(claim: Claim, kept: readonly IpAddress[], { pools, ledger }: Surroundings): Assignment {
   const missing = claim.families.filter((family) => !kept.some((ip) => familyOf(ip) === family));
-  const same = pools.filter((pool) => kept.every((ip) => inPools(ip, [pool])));
-  for (const pool of same) {
-    const added = missing.map((family) => lowestFree(pool, family, book));
+  for (const pool of pools.filter((candidate) => kept.every((ip) => poolHas(candidate, ip)))) {
+    const added = missing.map((family) => pick(claim, { pool, family, ledger }));
     if (added.every((ip) => ip !== undefined))
       return { addresses: inOrder([...kept, ...added], claim.families) };
   }
@@ -146,14 +140,15 @@ function complete(claim: Claim, kept: readonly IpAddress[], { pools, book }: Sur
   );
 }
 
-function fresh(claim: Claim, pools: readonly AddressPool[], book: Book): Assignment {
-  const usable = pools.filter((pool) => pool.autoAssign);
+/** New addresses for all families, else (where one is enough) for one; `kept` when there are none. */
+function fresh(claim: Claim, kept: readonly IpAddress[], { pools, ledger }: Surroundings): Assignment {
+  const usable = candidates(claim, pools);
   const wishes = claim.allFamilies
     ? [claim.families]
     : [claim.families, ...claim.families.map((family) => [family])];
   for (const families of wishes) {
     for (const pool of usable) {
-      const addresses = families.map((family) => lowestFree(pool, family, book));
+      const addresses = families.map((family) => pick(claim, { pool, family, ledger }));
       if (addresses.every((ip) => ip !== undefined)) return { addresses };
     }
   }
@@ -164,20 +159,38 @@ function fresh(claim: Claim, pools: readonly AddressPool[], book: Book): Assignm
       ? claim.families.every((family) => has(pool, family))
       : claim.families.some((family) => has(pool, family)),
   );
+  const families = claim.families.join(' and ');
   return serving.length === 0
-    ? failed('NoPool', `no pool has ${claim.families.join(' and ')} addresses to assign`, [])
-    : failed(
-        'PoolExhausted',
-        `every ${claim.families.join(' and ')} address of ${poolNames(serving)} is in use`,
-        [],
-      );
+    ? failed('NoPool', `no pool has ${families} addresses to assign`, kept)
+    : failed('PoolExhausted', `every ${families} address of ${poolNames(serving)} is in use`, kept);
 }
 
-function lowestFree(pool: AddressPool, family: IpFamily, book: Book): IpAddress | undefined {
+/** The pools that a Service may get an address from without asking for the address, in the order they are tried. */
+function candidates(claim: Claim, pools: readonly AddressPool[]): readonly AddressPool[] {
+  const accepting = pools.filter((pool) => poolAccepts(pool, claim));
+  if (claim.pool !== undefined) return accepting.filter(({ name }) => name === claim.pool);
+  const automatic = accepting.filter(({ autoAssign }) => autoAssign);
+  const rank = ({ allocation }: AddressPool): number => allocation?.priority || Number.MAX_SAFE_INTEGER;
+  return [
+    ...automatic.filter(({ allocation }) => allocation !== undefined).toSorted((a, b) => rank(a) - rank(b)),
+    ...automatic.filter(({ allocation }) => allocation === undefined),
+  ];
+}
+
+interface Place {
+  readonly pool: AddressPool;
+  readonly family: IpFamily;
+  readonly ledger: AddressLedger;
+}
+
+/** An address that is shared under the claim's key already, else the lowest free one. */
+function pick(claim: Claim, { pool, family, ledger }: Place): IpAddress | undefined {
+  const shared = claim.sharing === undefined ? undefined : ledger.shared(claim, pool, family);
+  if (shared !== undefined) return shared;
   for (const range of pool.ranges) {
     if (range.family !== family) continue;
     for (let value = range.first; value <= range.last; value++) {
-      if (book.owner(family, value) === undefined) return ipFromNumber(value, family);
+      if (ledger.isFree(family, value) && !isAvoided(pool, family, value)) return ipFromNumber(value, family);
     }
   }
   return undefined;

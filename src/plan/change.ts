@@ -1,6 +1,15 @@
-import { ANNOTATION_SOURCE_RANGES, CONDITION, ADDRESS_ANNOTATIONS, PREFIX } from '../model/names.ts';
+import {
+  ADDRESS_ANNOTATIONS,
+  ANNOTATION_APPLIED,
+  ANNOTATION_SOURCE_RANGES,
+  CONDITION,
+  POOL_ANNOTATIONS,
+  PREFIX,
+  SHARING_ANNOTATIONS,
+} from '../model/names.ts';
 import type { Condition, Ingress, Service } from '../model/service.ts';
 import { hasFinalizer } from './lifecycle.ts';
+import { isSettingName } from './settings.ts';
 
 /** What of a Service's surroundings decides whether a change of it matters. */
 export interface ChangeContext {
@@ -10,15 +19,18 @@ export interface ChangeContext {
   readonly sharing: boolean;
 }
 
-/** Whether some part of ours reads this annotation. */
+/** Whether some part of ours reads this annotation as a wish. What Berth itself remembers there is none. */
 export function readsAnnotation(key: string, settings: ReadonlySet<string>): boolean {
+  if (key === ANNOTATION_APPLIED) return false;
   const prefix = key.split('/', 1)[0] ?? '';
   return (
-    settings.has(key) ||
+    isSettingName(key, settings) ||
     key.startsWith(PREFIX) ||
     prefix.endsWith(`.${PREFIX.slice(0, -1)}`) ||
     key === ANNOTATION_SOURCE_RANGES ||
-    ADDRESS_ANNOTATIONS.includes(key)
+    ADDRESS_ANNOTATIONS.includes(key) ||
+    POOL_ANNOTATIONS.includes(key) ||
+    SHARING_ANNOTATIONS.includes(key)
   );
 }
 

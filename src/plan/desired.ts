@@ -5,10 +5,10 @@ import { InvalidSpec, Unsupported } from '../model/errors.ts';
 import type { HealthCheck, LoadBalancer, LoadBalancerPort, Target } from '../model/load-balancer.ts';
 import { ANNOTATION_SOURCE_RANGES } from '../model/names.ts';
 import { note, REASONS, type Note } from '../model/reasons.ts';
-import { keyOf, type PortStatus, type Service, type ServicePort } from '../model/service.ts';
+import { keyOf, portText, type PortStatus, type Service, type ServicePort } from '../model/service.ts';
 import type { SettingsTable } from '../model/settings.ts';
-import { familiesOf, requestedAddresses } from './addresses.ts';
-import { parseSettings } from './settings.ts';
+import { familiesOf, requestedAddresses, sharingNotes } from './addresses.ts';
+import { parseSettings, settingNotes } from './settings.ts';
 import { compareText } from './step.ts';
 
 /** What the planner has to know of the provider that serves a Service. */
@@ -18,6 +18,9 @@ export interface ProviderTraits {
   readonly settings: SettingsTable;
   /** What traffic goes to, where a setting decides it; else the capability. */
   readonly targetsOf?: (settings: Readonly<Record<string, unknown>>) => Capabilities['targets'];
+  readonly prefixes?: readonly string[];
+  readonly nodeLabelsOf?: (settings: Readonly<Record<string, unknown>>) => Readonly<Record<string, string>>;
+  readonly check?: (desired: LoadBalancer) => readonly Note[];
 }
 
 /** What a Service is turned into its desired load balancer with. */
@@ -25,6 +28,8 @@ export interface DesiredContext {
   readonly traits: ProviderTraits;
   /** Eligible nodes, sorted by name (`targetsOf`). */
   readonly targets: readonly Target[];
+  /** Labels of a node; needed where a setting selects nodes. */
+  readonly labelsOf?: (node: string) => Readonly<Record<string, string>>;
   /** Backends of the Service; needed where traffic goes to pods. */
   readonly endpoints?: readonly Endpoint[];
   /** What address assignment gave; `undefined` when the provider has no pools and the request is passed on. */
@@ -66,14 +71,22 @@ export function desired(service: Service, context: DesiredContext): Desired {
     externalTrafficPolicy: service.externalTrafficPolicy,
     healthCheck: healthCheckOf(service, capabilities),
     clientIPAffinitySeconds: affinity.seconds,
-    targets: kind === 'nodePort' ? context.targets : [],
+    targets: kind === 'nodePort' ? selectedTargets(context, parsed) : [],
     endpoints: kind === 'podIP' ? sortedEndpoints(context.endpoints ?? []) : [],
     settings: parsed,
   };
   return {
     loadBalancer,
     portErrors,
-    notes: [...notes, ...addresses.notes, ...affinity.notes, ...targetNotes(loadBalancer, kind)],
+    notes: [
+      ...notes,
+      ...addresses.notes,
+      ...sharingNotes(service, capabilities),
+      ...affinity.notes,
+      ...targetNotes(loadBalancer, kind),
+      ...settingNotes(context.traits, service.annotations),
+      ...(context.traits.check?.(loadBalancer) ?? []),
+    ],
   };
 }
 
@@ -128,11 +141,6 @@ export function sourceRangesOf(service: Service, capabilities: Capabilities): re
   return limits;
 }
 
-/** `443/TCP`: how a port is named in steps, messages and events. */
-export function portText(port: { readonly port: number; readonly protocol: string }): string {
-  return `${port.port}/${port.protocol}`;
-}
-
 interface ServedPorts {
   readonly ports: readonly LoadBalancerPort[];
   readonly portErrors: readonly Required<PortStatus>[];
@@ -144,6 +152,18 @@ function targetKind(
   settings: Readonly<Record<string, unknown>>,
 ): Capabilities['targets'] {
   return targetsOf?.(settings) ?? capabilities.targets;
+}
+
+/** The nodes with the labels that a setting asks for; all of them where none does. */
+function selectedTargets(
+  { traits, targets, labelsOf = () => ({}) }: DesiredContext,
+  settings: Readonly<Record<string, unknown>>,
+): readonly Target[] {
+  const wanted = Object.entries(traits.nodeLabelsOf?.(settings) ?? {});
+  if (wanted.length === 0) return targets;
+  const has = (labels: Readonly<Record<string, string>>, [name, value]: readonly [string, string]): boolean =>
+    labels[name] !== undefined && (value === '' || labels[name] === value);
+  return targets.filter(({ node }) => wanted.every((label) => has(labelsOf(node), label)));
 }
 
 function sortedEndpoints(endpoints: readonly Endpoint[]): readonly Endpoint[] {

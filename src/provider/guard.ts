@@ -38,12 +38,9 @@ export function guard(provider: Provider, options: GuardOptions): Provider {
     classes,
     capabilities,
     settings,
-    ...(provider.targetsOf === undefined
-      ? {}
-      : { targetsOf: (values) => pure(() => provider.targetsOf?.(values) ?? capabilities.targets) }),
-    ...(provider.pools === undefined ? {} : { pools: () => pure(() => provider.pools?.() ?? []) }),
-    async observe(signal, keys) {
-      const observed = await calls('observe', signal, (inner) => provider.observe(inner, keys));
+    ...optionalMembers(provider),
+    async observe(signal, keys, recollected) {
+      const observed = await calls('observe', signal, (inner) => provider.observe(inner, keys, recollected));
       if (typeof observed?.loadBalancers?.get !== 'function') throw defect(name, 'observe() returned no map');
       return observed;
     },
@@ -69,6 +66,32 @@ export function guard(provider: Provider, options: GuardOptions): Provider {
     },
     close: () => provider.close(),
   };
+}
+
+/** Members that a provider may have; what they throw is classified as well. */
+const OPTIONAL = [
+  'prefixes',
+  'planner',
+  'settleMs',
+  'targetsOf',
+  'nodeLabelsOf',
+  'check',
+  'needs',
+  'remember',
+  'pools',
+  'quarantined',
+] as const satisfies readonly (keyof Provider)[];
+
+function optionalMembers(provider: Provider): Partial<Provider> {
+  const present = OPTIONAL.filter((member) => provider[member] !== undefined);
+  return Object.fromEntries(
+    present.map((member) => {
+      const value = provider[member];
+      if (typeof value !== 'function') return [member, value];
+      const method = value.bind(provider) as (...given: readonly unknown[]) => unknown;
+      return [member, (...given: readonly unknown[]) => classified(() => method(...given))];
+    }),
+  );
 }
 
 type Calls = <T>(

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { LoadBalancer } from '../model/load-balancer.ts';
 import type { ServiceKey } from '../model/service.ts';
 import type { SettingsOf, SettingsTable } from '../model/settings.ts';
-import { portText } from '../plan/desired.ts';
+import { portText } from '../model/service.ts';
 import { compareText, ordered, type Json, type Step, type StepVerb } from '../plan/step.ts';
 import type { MemoryFrontend, MemoryListener, MemoryLoadBalancer, MemoryTarget } from './memory-cloud.ts';
 import type { Observed, PlanRequest } from './spi.ts';

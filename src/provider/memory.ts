@@ -11,7 +11,7 @@ import type { LoadBalancer } from '../model/load-balancer.ts';
 import type { AddressPool } from '../model/pool.ts';
 import { REASONS } from '../model/reasons.ts';
 import type { ServiceKey } from '../model/service.ts';
-import { portText } from '../plan/desired.ts';
+import { portText } from '../model/service.ts';
 import type { Step } from '../plan/step.ts';
 import {
   MemoryCloud,

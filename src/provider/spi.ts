@@ -3,12 +3,14 @@
  * `(config, host) => Provider`. The core decides what is wanted and when; the provider says what differs (`plan`) and
  * carries it out (`apply`).
  */
+import type { IpAddress } from '../model/address.ts';
 import type { AddressPool } from '../model/pool.ts';
 import type { Capabilities } from '../model/capabilities.ts';
 import type { LoadBalancer, Target } from '../model/load-balancer.ts';
+import type { Note } from '../model/reasons.ts';
 import type { Ingress, PortStatus, ServiceKey } from '../model/service.ts';
 import type { Schema, SettingsTable } from '../model/settings.ts';
-import type { Step } from '../plan/step.ts';
+import type { Json, Step } from '../plan/step.ts';
 
 /** The version of this contract. A provider states the one it was written for; another one is refused at start. */
 export const CONTRACT = 1;
@@ -34,10 +36,12 @@ export interface Observed<L extends ObservedLoadBalancer = ObservedLoadBalancer,
  * by side and must not overwrite what their siblings saw. Pure. A load balancer of which nothing is left becomes
  * `undefined`.
  */
-export interface Change<L, S = unknown> {
+export interface Change<L, S = unknown, E = unknown> {
   // Methods, because their parameters are compared both ways: a provider with types of its own stays a `Provider`.
   loadBalancer?(now: L | undefined): L | undefined;
   shared?(now: S): S;
+  /** What the step learnt of the surroundings on its way. */
+  environment?(now: E): E;
 }
 
 /** What a plan is asked for. `desired: undefined` means: nothing is wanted, remove what is there. */
@@ -46,12 +50,33 @@ export type PlanRequest<Settings = Readonly<Record<string, unknown>>> =
       readonly scope: 'loadBalancer';
       readonly key: ServiceKey;
       readonly desired: LoadBalancer<Settings> | undefined;
+      /**
+       * With `desired: undefined`: the settings of the Service that is going, if it is still there and they are valid.
+       * A plan may ask them whether something may be deleted, and needs nothing of them.
+       */
+      readonly settings?: Settings;
     }
   | { readonly scope: 'shared'; readonly desired: SharedDesired | undefined };
 
 /** What the shared resources must serve. It is `undefined` in a request when no Service of ours is left. */
 export interface SharedDesired {
   readonly targets: readonly Target[];
+  /** What `needs` says of all load balancers together: sorted, each once. */
+  readonly needs: readonly string[];
+  /** Whether every load balancer was asked. Until then, what nobody seems to need must stay. */
+  readonly complete: boolean;
+}
+
+/**
+ * What was remembered of a load balancer when nothing was left to do about it, given back to a later process. Only for
+ * load balancers of which the same is still wanted, from the same version of the planner.
+ */
+export interface Recollection<Settings = Readonly<Record<string, unknown>>> {
+  readonly desired: LoadBalancer<Settings>;
+  /** What `remember` said. */
+  readonly remembered: Json;
+  /** Whether the targets are those of `desired`; if not, they must be read. */
+  readonly sameTargets: boolean;
 }
 
 /** What to write into the Service's status, or why there is nothing to write yet. */
@@ -146,15 +171,50 @@ export interface Provider<
   readonly capabilities: Capabilities;
   /** The annotations it understands. Another key under its prefix is refused by the core. */
   readonly settings: SettingsTable;
+  /**
+   * Annotation prefixes beside its own that are its business, such as an incumbent's: one that is not in `settings`
+   * gets the event `AnnotationIgnored`.
+   */
+  readonly prefixes?: readonly string[];
   /** What the traffic of a Service with these settings goes to, where a setting decides it; else the capability. */
   targetsOf?(settings: Settings): Capabilities['targets'];
+  /** Labels that a node must have to be a target of a Service with these settings; an empty value takes any. */
+  nodeLabelsOf?(settings: Settings): Readonly<Record<string, string>>;
+  /**
+   * Looks at what no single setting shows: whether they fit each other and the Service. Pure; what is left out or done
+   * differently gets a note. Called before every plan.
+   *
+   * @throws InvalidSpec, Unsupported when nothing can be made of it.
+   */
+  check?(desired: LoadBalancer<Settings>): readonly Note[];
+  /** What the load balancer needs of the shared resources, as short texts in the provider's own words. Pure. */
+  needs?(desired: LoadBalancer<Settings>): readonly string[];
+  /**
+   * What identifies everything that was made for a load balancer, small and plain. The core keeps it on the Service
+   * once nothing is left to do, and hands it to the `observe` of a later process.
+   */
+  remember?(desired: LoadBalancer<Settings>, observed: L): Json;
+  /** Version of the planner and of everything configured that its plans depend on; with `remember`. */
+  readonly planner?: string;
+  /**
+   * For how long a read may miss what was just made, in milliseconds. A deletion that finds nothing looks again after
+   * this time before it is believed.
+   */
+  readonly settleMs?: number;
   /** Pools that the core assigns addresses from; without it, the provider chooses addresses itself. */
   pools?(): readonly AddressPool[];
+  /** Addresses that must not be used for now, because a stranger on the network answers for them. */
+  quarantined?(): readonly IpAddress[];
   /**
    * Reads what there is, in as few calls as possible; only the given keys when some are given. Called at start, on
-   * the sweep and after a `Conflict`.
+   * the sweep and after a `Conflict`. What is recollected need not be read in depth where everything that is read
+   * agrees with it; what is not recollected must be.
    */
-  observe(signal: AbortSignal, keys?: readonly ServiceKey[]): Promise<Observed<L, S, E>>;
+  observe(
+    signal: AbortSignal,
+    keys?: readonly ServiceKey[],
+    recollected?: ReadonlyMap<ServiceKey, Recollection<Settings>>,
+  ): Promise<Observed<L, S, E>>;
   /**
    * The steps from observed to desired: pure and total, no clock, no I/O, no randomness; in the order of
    * `compareSteps`; `[]` when nothing differs.
@@ -164,7 +224,7 @@ export interface Provider<
    * Carries out one step and says what changed. Safe to repeat after a crash anywhere inside it. Never polls or
    * sleeps: what takes time throws `NotReady`, which frees the worker.
    */
-  apply(step: Step, observed: Observed<L, S, E>, signal: AbortSignal): Promise<Change<L, S>>;
+  apply(step: Step, observed: Observed<L, S, E>, signal: AbortSignal): Promise<Change<L, S, E>>;
   /** What the Service's status should say. Pure. */
   ingress(desired: LoadBalancer<Settings>, observed: L | undefined): IngressResult;
   /** Lets go of sockets, processes and timers. Never throws. */
@@ -178,4 +238,17 @@ export interface Provider<
 export interface ProviderFactory<Config = unknown> {
   (config: Config, host: Host): Provider | Promise<Provider>;
   readonly configSchema?: Schema<Config>;
+  /** Commands of the provider's own, such as `iam-policy`, by name. They need neither a cluster nor a provider. */
+  readonly commands?: Readonly<Record<string, ProviderCommand<Config>>>;
+}
+
+/** A command of a provider: prints something that follows from its configuration. */
+export interface ProviderCommand<Config = unknown> {
+  /** One sentence, for the help. */
+  readonly description: string;
+  /** The text for standard output. @throws BerthError */
+  run(
+    config: Config,
+    cluster: { readonly id: string | undefined; readonly name: string },
+  ): string | Promise<string>;
 }
