@@ -18,8 +18,8 @@ async function started<T extends { close(): unknown }>(server: Promise<T>): Prom
 }
 
 /** Addresses that nobody else uses: a pool, three nodes, clients. */
-const POOL = '127.80.0.1-127.80.0.9';
-const NODES = ['127.80.1.1', '127.80.1.2', '127.80.1.3'] as const;
+const POOL = '127.84.0.1-127.84.0.9';
+const NODES = ['127.84.1.1', '127.84.1.2', '127.84.1.3'] as const;
 
 interface Scene {
   readonly driver: Driver;
@@ -118,10 +118,10 @@ describe('the local provider', () => {
     const annotations = { 'local.berth.dev/proxy-protocol': 'v2' };
     const service = serviceWith({ ports: [aPort(port, nodePort)], annotations });
     const host = await serve(service, [aNode(NODES[0])]);
-    const { text } = await kit.talk({ host, port }, 'hello', '127.80.2.9');
+    const { text } = await kit.talk({ host, port }, 'hello', '127.84.2.9');
     expect([...Buffer.from(text, 'latin1').subarray(16, 24)]).toEqual([
       127,
-      80,
+      84,
       2,
       9,
       ...host.split('.').map(Number),
@@ -145,12 +145,12 @@ describe('the local provider', () => {
     const [port, nodePort] = [await freePort(), await freePort()];
     await onEveryNode(nodePort);
     const { driver, serve } = await scene();
-    const service = serviceWith({ ports: [aPort(port, nodePort)], loadBalancerIP: '127.80.0.7' });
-    expect(await serve(service)).toBe('127.80.0.7');
+    const service = serviceWith({ ports: [aPort(port, nodePort)], loadBalancerIP: '127.84.0.7' });
+    expect(await serve(service)).toBe('127.84.0.7');
     expect(driver.ingress(driver.want(service))).toMatchObject({
-      ingress: [{ ip: '127.80.0.7', ipMode: 'Proxy' }],
+      ingress: [{ ip: '127.84.0.7', ipMode: 'Proxy' }],
     });
-    expect(NODES).toContain((await kit.talk({ host: '127.80.0.7', port })).text);
+    expect(NODES).toContain((await kit.talk({ host: '127.84.0.7', port })).text);
   });
 
   it('B116 deleting the Service closes its listener, and connections may finish', async () => {
@@ -175,11 +175,11 @@ describe('the local provider', () => {
     const { serve } = await scene();
     const service = serviceWith({
       ports: [aPort(port, nodePort)],
-      loadBalancerSourceRanges: ['127.80.2.0/24'],
+      loadBalancerSourceRanges: ['127.84.2.0/24'],
     });
     const host = await serve(service);
-    expect((await kit.talk({ host, port }, '', '127.80.2.9')).ended).toBe('end');
-    expect((await kit.talk({ host, port }, '', '127.80.3.9')).ended).toBe('ECONNRESET');
+    expect((await kit.talk({ host, port }, '', '127.84.2.9')).ended).toBe('end');
+    expect((await kit.talk({ host, port }, '', '127.84.3.9')).ended).toBe('ECONNRESET');
   });
 
   it('B118 session affinity: repeated requests from one client hit one backend', async () => {
@@ -188,8 +188,8 @@ describe('the local provider', () => {
     const { serve } = await scene();
     const host = await serve(serviceWith({ ports: [aPort(port, nodePort)], sessionAffinity: 'ClientIP' }));
     const [first, second] = [
-      await answers({ host, port }, 4, '127.80.2.1'),
-      await answers({ host, port }, 4, '127.80.2.2'),
+      await answers({ host, port }, 4, '127.84.2.1'),
+      await answers({ host, port }, 4, '127.84.2.2'),
     ];
     expect([new Set(first).size, new Set(second).size]).toEqual([1, 1]);
     expect(second[0]).not.toBe(first[0]);
@@ -242,11 +242,11 @@ describe('the local provider', () => {
     const { driver, host: testHost, serve } = await scene();
     const service = serviceWith({
       ports: [aPort(port, nodePort)],
-      loadBalancerSourceRanges: ['127.80.2.0/24'],
+      loadBalancerSourceRanges: ['127.84.2.0/24'],
     });
     const host = await serve(service);
-    await kit.talk({ host, port }, '', '127.80.2.9');
-    await kit.talk({ host, port }, '', '127.80.3.9');
+    await kit.talk({ host, port }, '', '127.84.2.9');
+    await kit.talk({ host, port }, '', '127.84.3.9');
     await driver.converge('default/web');
     const labels = { service: 'default/web', port: `${port}/TCP` };
     const count = (outcome: string) =>
@@ -261,23 +261,23 @@ describe('a port that cannot be opened', () => {
     const [port, taken, nodePort] = [await freePort(), await freePort(), await freePort()];
     await onEveryNode(nodePort);
     const { driver } = await scene();
-    const other = await kit.serve(() => {}, '127.80.0.5', taken);
+    const other = await kit.serve(() => {}, '127.84.0.5', taken);
     const service = serviceWith({
       ports: [aPort(port, nodePort), aPort(taken, nodePort)],
-      loadBalancerIP: '127.80.0.5',
+      loadBalancerIP: '127.84.0.5',
     });
     const wanted = driver.want(service);
     await expect(driver.converge(wanted)).rejects.toMatchObject({
       kind: 'Denied',
       code: 'PortInUse',
-      message: expect.stringMatching(new RegExp(`127\\.80\\.0\\.5:${taken}/TCP.*another process.*ss -ltunp`)),
+      message: expect.stringMatching(new RegExp(`127\\.84\\.0\\.5:${taken}/TCP.*another process.*ss -ltunp`)),
     });
     expect(driver.ingress(wanted)).toEqual({
       kind: 'ready',
-      ingress: [{ ip: '127.80.0.5', ipMode: 'Proxy' }],
+      ingress: [{ ip: '127.84.0.5', ipMode: 'Proxy' }],
       portErrors: [{ port: taken, protocol: 'TCP', error: 'PortInUse' }],
     });
-    expect(NODES).toContain((await kit.talk({ host: '127.80.0.5', port })).text);
+    expect(NODES).toContain((await kit.talk({ host: '127.84.0.5', port })).text);
     expect(driver.plan(wanted)).toMatchObject([
       {
         verb: 'replace',
@@ -289,7 +289,7 @@ describe('a port that cannot be opened', () => {
     await other.close();
     await driver.converge(wanted);
     expect(driver.ingress(wanted)).toMatchObject({ kind: 'ready', portErrors: [] });
-    expect(NODES).toContain((await kit.talk({ host: '127.80.0.5', port: taken })).text);
+    expect(NODES).toContain((await kit.talk({ host: '127.84.0.5', port: taken })).text);
   });
 
   it('leaves the Service pending with the reason and the remedy when it is the only one', async () => {
@@ -308,13 +308,13 @@ describe('a port that cannot be opened', () => {
     const [port, nodePort] = [await freePort(), await freePort()];
     await onEveryNode(nodePort);
     const { driver, serve } = await scene({
-      pools: [{ name: 'mixed', ranges: ['127.80.0.8', '203.0.113.7'] }],
+      pools: [{ name: 'mixed', ranges: ['127.84.0.8', '203.0.113.7'] }],
     });
     const service = serviceWith({ ports: [aPort(port, nodePort)] });
-    expect(await serve(service)).toBe('127.80.0.8');
+    expect(await serve(service)).toBe('127.84.0.8');
     const moved = driver.want({ ...service, loadBalancerIP: '203.0.113.7' });
     await expect(driver.converge(moved)).rejects.toMatchObject({ code: 'AddressNotLocal' });
-    expect((await kit.talk({ host: '127.80.0.8', port })).ended).toBe('ECONNREFUSED');
+    expect((await kit.talk({ host: '127.84.0.8', port })).ended).toBe('ECONNREFUSED');
     expect(driver.ingress(moved)).toMatchObject({ kind: 'pending', code: 'AddressNotLocal' });
   });
 });
