@@ -10,6 +10,7 @@ import { createServer as createTcpServer, type Server as TcpServer, type Socket 
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readProxyHeader } from './proxy-header.ts';
+import { reset } from './reset.ts';
 
 /** What a backend is. */
 export interface BackendOptions {
@@ -28,6 +29,8 @@ interface Client {
 }
 
 const MAX_SLOW_MS = 60_000;
+/** How long kept connections without a request stay open while the backend drains. */
+const IDLE_MS = 1_000;
 
 /**
  * A running backend. HTTP: `/` who answered and who asked, `/hostname` the backend's name, `/clientip` the client as the
@@ -76,8 +79,11 @@ export class Backend {
     this.ready = false;
     for (const server of this.#tcp.values()) server.close();
     this.#tcp.clear();
-    const end = Date.now() + graceMs;
-    while (this.#sockets.size > 0 && Date.now() < end) await sleep(20);
+    const start = Date.now();
+    while (this.#sockets.size > 0 && Date.now() < start + graceMs) {
+      await sleep(20);
+      if (Date.now() > start + IDLE_MS) this.#http.closeIdleConnections();
+    }
     this.stop();
   }
 
@@ -86,7 +92,7 @@ export class Backend {
     this.ready = false;
     for (const server of this.#tcp.values()) server.close();
     for (const socket of this.#udp.values()) socket.close();
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) reset(socket);
     this.#tcp.clear();
     this.#udp.clear();
   }

@@ -2,6 +2,7 @@
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Balancer } from './balancer.ts';
+import { reset } from './reset.ts';
 import type { Endpoint } from './routes.ts';
 
 /** Where and how one port is served. */
@@ -28,7 +29,7 @@ export async function forwardTcp(options: ForwardOptions): Promise<Forwarder> {
   const server: Server = createServer({ allowHalfOpen: true }, (client) => {
     const upstream = connectUpstream(client, options);
     if (upstream) join(client, upstream, sockets);
-    else client.resetAndDestroy();
+    else reset(client);
   });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
@@ -38,7 +39,7 @@ export async function forwardTcp(options: ForwardOptions): Promise<Forwarder> {
     close: () => void server.close(),
     reset: () => {
       server.close();
-      for (const socket of sockets) socket.resetAndDestroy();
+      for (const socket of sockets) reset(socket);
     },
     get active() {
       return Math.ceil(sockets.size / 2);
@@ -62,7 +63,7 @@ function join(client: Socket, upstream: Socket, sockets: Set<Socket>): void {
   ] as const) {
     sockets.add(socket);
     socket.setNoDelay(true);
-    socket.on('error', () => other.resetAndDestroy());
+    socket.on('error', () => reset(other));
     socket.on('close', () => {
       sockets.delete(socket);
       // Without an error both directions have ended, and the other side is ending by itself.
@@ -105,13 +106,13 @@ export async function forwardUdp(options: ForwardOptions): Promise<Forwarder> {
   socket.bind(options.port, options.address, resolve);
   await promise;
   socket.on('error', () => {});
-  const reset = (): void => {
+  const close = (): void => {
     for (const key of flows.keys()) forget(key);
     socket.close();
   };
   return {
-    close: reset,
-    reset,
+    close,
+    reset: close,
     get active() {
       return flows.size;
     },

@@ -11,6 +11,8 @@ export const LEAVING_TAINT = 'ToBeDeletedByClusterAutoscaler';
 /** The label by which a node is kept out of load balancers. */
 export const EXCLUDE_LABEL = 'node.kubernetes.io/exclude-from-external-load-balancers';
 
+const ACCEPT_MS = 100;
+
 /** How a node is announced to leave. */
 export interface DrainOptions {
   /** Default `taint`. */
@@ -101,6 +103,8 @@ export class SimulatedNode {
     await sleep(delayMs, undefined, signal ? { signal } : {});
     for (const backend of this.backends) backend.ready = false;
     await this.#parts.changed();
+    // Connections that were on their way before the routes changed are still to be accepted.
+    await sleep(ACCEPT_MS);
     await Promise.all([this.#proxy, ...this.backends].map((part) => part.drain(graceMs)));
   }
 

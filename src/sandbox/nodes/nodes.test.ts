@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -37,14 +37,16 @@ async function aService(spec: object = {}): Promise<ServiceObject> {
 
 const nodePort = (service: ServiceObject, index = 0): number => service.spec.ports![index]!.nodePort!;
 
+type HttpArguments = [host: string, port: number, path?: string, agent?: Agent | false];
+
 interface Answer {
   readonly status: number;
   readonly body: string;
 }
 
-async function http(host: string, port: number, path = '/hostname'): Promise<Answer> {
+async function http(...[host, port, path = '/hostname', agent = false]: HttpArguments): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const sent = request({ host, port, path, agent: false, timeout: 5_000 }, (response) => {
+  const sent = request({ host, port, path, agent, timeout: 5_000 }, (response) => {
     let body = '';
     response.on('data', (chunk: Buffer) => (body += chunk.toString()));
     response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
@@ -183,6 +185,29 @@ describe('simulated nodes', () => {
     ]);
   });
 
+  it('fail no request while they drain, and end kept connections that rest', async () => {
+    const service = await aService();
+    const [node, other] = cluster.nodes;
+    const kept = new Agent({ keepAlive: true, maxSockets: 4 });
+    const over = new AbortController();
+    const failures: unknown[] = [];
+    const ask = async (agent: Agent | false): Promise<void> => {
+      while (!over.signal.aborted) {
+        await http(other!.address, nodePort(service), '/hostname', agent).catch((error) =>
+          failures.push(error),
+        );
+      }
+    };
+    const asking = [ask(kept), ask(kept), ask(false), ask(false)];
+    const start = performance.now();
+    await node!.drain({ delayMs: 50, graceMs: 10_000 });
+    expect(performance.now() - start).toBeLessThan(5_000);
+    over.abort();
+    await Promise.all(asking);
+    kept.destroy();
+    expect(failures).toEqual([]);
+  });
+
   it('announce a drain by label when asked to', async () => {
     const [node] = cluster.nodes;
     await node!.drain({ by: 'label', delayMs: 1, graceMs: 10 });
@@ -198,6 +223,22 @@ describe('simulated nodes', () => {
     await Promise.all([expect(slow).rejects.toMatchObject({ code: 'ECONNRESET' }), node!.stop()]);
     const status = sandbox.objects.get({ resource: 'nodes', name: 'node-1' })!['status'];
     expect(status).toMatchObject({ conditions: [{ type: 'Ready', status: 'Unknown' }] });
+  });
+
+  it('leave no socket open when they stop in the middle of traffic', async () => {
+    const service = await aService();
+    const [node] = cluster.nodes;
+    const asking = Array.from({ length: 20 }, (_, index) =>
+      http(node!.address, nodePort(service), index % 2 ? '/hostname' : '/slow?ms=5000').catch(
+        () => undefined,
+      ),
+    );
+    await sleep(15);
+    await cluster.stop();
+    await sandbox.stop();
+    await Promise.all(asking);
+    const open = () => process.getActiveResourcesInfo().filter((resource) => /^(TCP|UDP)/.test(resource));
+    await expect.poll(open, { timeout: 5_000 }).toEqual([]);
   });
 
   it('come and go', async () => {
