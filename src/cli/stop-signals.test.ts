@@ -1,0 +1,31 @@
+import { describe, expect, it, vi } from 'vitest';
+import { stopSignals } from './stop-signals.ts';
+
+describe('the signals that end a process', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('%s asks to stop, and says by whom', (name) => {
+    const stop = stopSignals(() => {});
+    expect(stop.signal.aborted).toBe(false);
+    process.emit(name, name);
+    expect(stop.signal.reason).toEqual(new Error(`stopped by ${name}`));
+    stop.close();
+  });
+
+  it('a second SIGINT does not wait any longer; a second SIGTERM does, as kubelets send it again', () => {
+    const atOnce = vi.fn();
+    const stop = stopSignals(atOnce);
+    process.emit('SIGTERM', 'SIGTERM');
+    process.emit('SIGTERM', 'SIGTERM');
+    expect(atOnce).not.toHaveBeenCalled();
+    process.emit('SIGINT', 'SIGINT');
+    expect(atOnce).toHaveBeenCalledOnce();
+    stop.close();
+  });
+
+  it('are let go of at the end', () => {
+    const before = process.listenerCount('SIGINT');
+    const stop = stopSignals(() => {});
+    expect(process.listenerCount('SIGINT')).toBe(before + 1);
+    stop.close();
+    expect(process.listenerCount('SIGINT')).toBe(before);
+  });
+});
