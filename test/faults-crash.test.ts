@@ -184,3 +184,31 @@ describe.each(OPERATIONS.map((operation) => [operation.name, operation] as const
     );
   },
 );
+
+describe('a process that dies in the middle of a burst', () => {
+  // Served in the order in which they come; after a restart, in the order of their UIDs.
+  const names = ['h', 'g', 'f', 'e', 'd', 'c', 'b', 'a'];
+
+  it.each([5, 12, 19, 26, 33])('leaves nobody with another one’s address (effect %d)', async (at) => {
+    const world = await new World({ services: [], memory: { pools: [aPool('192.0.2.0/28')] } }).start();
+    let effects = 0;
+    const count = (): void => {
+      effects += 1;
+      if (effects === at) world.crash();
+    };
+    world.cloud.onEffect = count;
+    world.cluster.afterWrite = count;
+    for (const name of names) world.cluster.create({ name, uid: name });
+    await rest(world);
+    const addressesBefore = new Map(
+      [...world.cloud.loadBalancers].map(([key, { frontend }]) => [key, frontend.addresses]),
+    );
+    expect(effects).toBeGreaterThanOrEqual(at);
+    await world.start();
+    await rest(world);
+    for (const name of names) expect(world.condition(`default/${name}`)).toBe('True Provisioned');
+    for (const [key, before] of addressesBefore) expect([world.addresses(key)]).toEqual(before);
+    expect(new Set(names.map((name) => world.addresses(`default/${name}`))).size).toBe(names.length);
+    expect(world.cloud.violations).toEqual([]);
+  });
+});

@@ -78,6 +78,40 @@ describe('AddressBook', () => {
     expect(given(book, service)).toBe('192.0.2.1');
   });
 
+  it('gives a Service what its load balancer was found to have, when its status does not say it yet', () => {
+    const book = aBook(aPool('192.0.2.1-192.0.2.4'));
+    const half = aService({ name: 'half', uid: 'half', createdAtMs: YOUNG });
+    book.load([half], [{ key: 'default/half', uid: 'half', addresses: [ip('192.0.2.1')] }]);
+    expect(given(book, aService({ name: 'older' }))).toBe('192.0.2.2');
+    expect(given(book, half)).toBe('192.0.2.1');
+  });
+
+  it('holds what a load balancer has beside its status, so that a move that was begun can be completed', () => {
+    const book = aBook(aPool('192.0.2.1-192.0.2.4'));
+    const moving = holder('moving', ['192.0.2.1'], { loadBalancerIP: '192.0.2.2', createdAtMs: YOUNG });
+    book.load([moving], [{ key: 'default/moving', uid: moving.uid, addresses: [ip('192.0.2.2')] }]);
+    expect(given(book, aService({ name: 'older' }))).toBe('192.0.2.3');
+    expect(given(book, moving)).toBe('192.0.2.2');
+    book.vacate('default/moving');
+    expect(given(book, aService({ name: 'later' }))).toBe('192.0.2.1');
+  });
+
+  it('gives nobody what an orphan has, until that is released', () => {
+    const book = aBook(aPool('192.0.2.1/32'));
+    book.load([], [{ key: 'default/orphan', uid: 'gone', addresses: [ip('192.0.2.1')] }]);
+    expect(book.assignment(aService(), []).problem?.code).toBe('PoolExhausted');
+    expect(book.release('default/orphan')).toBe(true);
+    expect(given(book, aService())).toBe('192.0.2.1');
+  });
+
+  it('leaves an address to the Service whose status has it, whatever a load balancer of another has', () => {
+    const book = aBook(aPool('192.0.2.1-192.0.2.4'));
+    const web = holder('web', ['192.0.2.1'], { createdAtMs: YOUNG });
+    book.load([web], [{ key: 'default/orphan', uid: 'gone', addresses: [ip('192.0.2.1')] }]);
+    expect(given(book, web)).toBe('192.0.2.1');
+    expect(book.holds('default/orphan')).toBe(false);
+  });
+
   it('serves all that wait in one go, so that the oldest wins whoever asks first', () => {
     const book = aBook(aPool('192.0.2.1/32'));
     const older = aService({ name: 'older' });

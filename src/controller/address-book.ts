@@ -7,6 +7,13 @@ import { hasFinalizer } from '../plan/lifecycle.ts';
 import { assign, compareClaims, inPools, type Assignment, type Claim } from '../plan/assign.ts';
 import { AddressLedger, QUARANTINE, type Held } from '../plan/ledger.ts';
 
+/** A load balancer that was found, with the addresses that it has. */
+export interface Made {
+  readonly key: ServiceKey;
+  readonly uid: string;
+  readonly addresses: readonly IpAddress[];
+}
+
 /**
  * The addresses that one provider's Services hold. It lives on the leader, is filled from the Services' statuses
  * before anything new is assigned, and reserves an address before anything is planned with it.
@@ -41,9 +48,10 @@ export class AddressBook {
   /**
    * Reads what Services hold by their status. Of two with one address the older keeps it. What a Service with our
    * finalizer holds stays, also outside the pools; what somebody else wrote into another Service's status counts only
-   * where a pool has it.
+   * where a pool has it. What a load balancer was found to have, and no status says yet, is its Service's as well: a
+   * predecessor may have been killed in between. An orphan's address is nobody else's either.
    */
-  load(services: Iterable<Service>): void {
+  load(services: Iterable<Service>, made: Iterable<Made> = []): void {
     const claims = [...services]
       .map((service) => ({
         key: keyOf(service),
@@ -61,6 +69,9 @@ export class AddressBook {
       const own = claim.addresses.filter((ip) => ledger.fits(ip, claim));
       if (own.length > 0) this.#reserve(claim, own);
     }
+    const sharing = new Map(claims.map((claim) => [claim.uid, claim.sharing]));
+    for (const { key, uid, addresses } of made)
+      this.#found({ key, uid, sharing: sharing.get(uid) }, addresses);
   }
 
   /**
@@ -117,6 +128,23 @@ export class AddressBook {
   /** The same by UID: asked for every Service whenever one comes, when to make a key of each would take longest. */
   holdsFor(uid: string): boolean {
     return this.#holders.has(uid);
+  }
+
+  /** Keys that hold an address. */
+  get keys(): readonly ServiceKey[] {
+    return [...this.#reserved.keys()];
+  }
+
+  /** Takes what a load balancer has for its Service's; beside what the status says, as what it moves away from. */
+  #found(holder: Holder & { readonly uid: string }, addresses: readonly IpAddress[]): void {
+    const ledger = new AddressLedger(this.#held);
+    const free = addresses.filter((ip) => ledger.fits(ip, holder));
+    const reserved = this.#reserved.get(holder.key);
+    if (reserved === undefined && free.length > 0) return this.#reserve(holder, free);
+    const added = free.filter((ip) => reserved?.addresses.includes(ip) === false);
+    if (added.length === 0) return;
+    this.#leaving.set(holder.key, [...(this.#leaving.get(holder.key) ?? []), ...added]);
+    for (const ip of added) this.#set(ip, [...this.#others(ip, holder.key), holder]);
   }
 
   /** The answer without asking `assign`, when the Service has all it asks for. */

@@ -255,6 +255,26 @@ describe('orphans', () => {
     expect(world.cloud.loadBalancers.has(KEY)).toBe(true);
   });
 
+  it('free their address for those who wait for it when they go, by our hand or by another', async () => {
+    const pools = [aPool('192.0.2.1/32')];
+    const settings = { deleteOrphans: true, sweepIntervalMs: 100 * HOUR_MS };
+    for (const byHand of [true, false]) {
+      const world = await settledWorld({ memory: { pools }, settings });
+      world.crash();
+      world.cluster.edit(KEY, { finalizers: [] });
+      world.cluster.delete(KEY);
+      world.cluster.create({ name: 'waits' });
+      await world.start();
+      expect(world.condition('default/waits')).toBe('False PoolExhausted');
+      await sweep(world);
+      await world.advance(2 * HOUR_MS);
+      if (byHand) world.cloud.tamper(KEY, () => undefined);
+      await sweep(world);
+      await world.settle();
+      expect(world.addresses('default/waits')).toBe('192.0.2.1');
+    }
+  });
+
   it('are none while a Service that is paused or being cleaned up has them', async () => {
     const world = await settledWorld({ services: [{}, { name: 'frozen' }] });
     world.cluster.edit('default/frozen', { annotations: { [ANNOTATION_PAUSED]: 'true' }, deleting: true });

@@ -79,6 +79,7 @@ const OPTIONAL = [
   'needs',
   'remember',
   'pools',
+  'addressesOf',
   'quarantined',
 ] as const satisfies readonly (keyof Provider)[];
 

@@ -70,6 +70,7 @@ export function createMemoryProvider(
     capabilities: { ...CAPABILITIES, ...options.capabilities },
     settings: memorySettings,
     ...(pools === undefined ? {} : { pools: typeof pools === 'function' ? pools : () => pools }),
+    addressesOf: ({ frontend }) => frontend.addresses,
     async observe(signal, keys) {
       return { environment: undefined, shared: undefined, loadBalancers: await cloud.describe(signal, keys) };
     },

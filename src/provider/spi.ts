@@ -203,6 +203,11 @@ export interface Provider<
   readonly settleMs?: number;
   /** Pools that the core assigns addresses from; without it, the provider chooses addresses itself. */
   pools?(): readonly AddressPool[];
+  /**
+   * The addresses that a load balancer has, complete or half made. For a provider with pools whose load balancers
+   * outlive the process: what was given to one and is in no status yet is found again by this. Pure.
+   */
+  addressesOf?(observed: L): readonly IpAddress[];
   /** Addresses that must not be used for now, because a stranger on the network answers for them. */
   quarantined?(): readonly IpAddress[];
   /**
