@@ -4,6 +4,7 @@ import { serviceFingerprint, traceText, tracesOf, type ChangeContext } from '../
 import { hasFinalizer, needsCleanup } from '../plan/lifecycle.ts';
 import type { Registry } from '../provider/registry.ts';
 import type { Clock, Log } from '../provider/spi.ts';
+import type { Made } from './address-book.ts';
 import { backoffMs } from './backoff.ts';
 import type { StepObserver } from './converge.ts';
 import { Inspector } from './inspect.ts';
@@ -202,6 +203,7 @@ export class Controller {
     const reports = await Promise.all(ready.map((runtime) => this.#sweep.run(runtime, signal)));
     this.#firstSweep = reports;
     if (settings.drift === 'enforce') this.#wake(ready.map(sharedKey));
+    for (const runtime of ready) this.#wake(this.#vanished(runtime));
     for (const { drifted, orphans, provider } of reports) {
       if (settings.drift === 'enforce') this.#wake(drifted.map(({ key }) => key));
       for (const orphan of settings.deleteOrphans ? orphans : []) {
@@ -226,7 +228,7 @@ export class Controller {
 
   async #observe(runtime: ProviderRuntime, signal: AbortSignal): Promise<void> {
     await runtime.observeAll(signal);
-    runtime.book?.load(this.#served(runtime));
+    runtime.book?.load(this.#served(runtime), madeBy(runtime));
     runtime.ready = true;
   }
 
@@ -318,6 +320,12 @@ export class Controller {
       .filter((service) => service.type === 'LoadBalancer' && this.serving(service) === runtime);
   }
 
+  /** Keys that hold an address though neither a Service nor a load balancer is there any more. */
+  #vanished(runtime: ProviderRuntime): readonly ServiceKey[] {
+    const { services } = this.#options.cluster;
+    return (runtime.book?.keys ?? []).filter((key) => services.get(key) === undefined && !runtime.has(key));
+  }
+
   #wake(keys: Iterable<string>): void {
     for (const key of keys) this.#queue.add(key);
   }
@@ -332,4 +340,13 @@ export class Controller {
         .then(() => this.#scheduleSweep());
     });
   }
+}
+
+/** The load balancers that were found, with their addresses where the provider says them. */
+function madeBy({ provider, state }: ProviderRuntime): readonly Made[] {
+  return [...state.view.loadBalancers].map(([key, found]) => ({
+    key,
+    uid: found.uid,
+    addresses: provider.addressesOf?.(found) ?? [],
+  }));
 }
