@@ -218,6 +218,7 @@ export class FakeCluster implements Cluster {
     service: Service,
     request: Parameters<Client['request']>[0],
   ): Promise<Service> {
+    request.signal.throwIfAborted();
     const key = keyOf(service);
     const body = request.body as PatchBody;
     this.patches.push({ write, key, path: request.path, body });
