@@ -57,6 +57,7 @@ export function desired(service: Service, context: DesiredContext): Desired {
   const kind = targetKind(context.traits, parsed);
   const { ports, portErrors, notes } = servedPorts(service, capabilities, kind);
   const addresses = requestedAddresses(service, capabilities);
+  requireClusterIP(service, kind);
   const affinity = affinityOf(service, capabilities);
   const loadBalancer: LoadBalancer = {
     key: keyOf(service),
@@ -209,6 +210,15 @@ function servedPorts(
       ),
     ),
   };
+}
+
+/** Nodes that take the traffic themselves forward it to the ClusterIP. */
+function requireClusterIP(service: Service, kind: Capabilities['targets']): void {
+  if (kind !== 'none' || service.clusterIPs.some((ip) => ip !== '' && ip !== 'None')) return;
+  throw new InvalidSpec('NoClusterIP', {
+    message: `spec.clusterIP is ${service.clusterIPs[0] ?? 'empty'}`,
+    remedy: REASONS.NoClusterIP.remedy,
+  });
 }
 
 function requireNodePorts(ports: readonly ServicePort[], kind: Capabilities['targets']): void {

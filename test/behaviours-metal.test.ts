@@ -1,0 +1,165 @@
+/** Behaviours F and G where the controller decides them, with the metal provider's controller half. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { configSchema, createMetal } from '../providers/metal/index.ts';
+import type { TestHost } from '../src/conformance/host.ts';
+import type { Service } from '../src/model/service.ts';
+import type { Provider } from '../src/provider/spi.ts';
+import { aPort } from './builders.ts';
+import { World, type WorldOptions } from './world.ts';
+
+const POOLS = '/apis/metallb.io/v1beta1/ipaddresspools';
+
+/** A world with the metal provider and the pools of its cluster. */
+class MetalWorld extends World {
+  declare metalHost: TestHost;
+
+  setPools(pools: Readonly<Record<string, object>>): void {
+    const objects = Object.entries(pools).map(([name, spec]) => ({ metadata: { name }, spec }));
+    this.metalHost.setObjects(POOLS, objects);
+  }
+}
+
+let world: MetalWorld;
+afterEach(async () => await world.stop());
+
+async function metalWorld(
+  pools: Readonly<Record<string, object>>,
+  services: readonly Partial<Service>[] = [{}],
+  options: WorldOptions = {},
+): Promise<MetalWorld> {
+  const { createTestHost } = await import('../src/conformance/host.ts');
+  const metalHost = createTestHost();
+  const host = {
+    ...metalHost,
+    enqueue: (keys: readonly string[] | undefined, because: string): void =>
+      world?.controller.enqueue('metal', keys, because),
+  };
+  world = new MetalWorld({
+    ...options,
+    services,
+    providers: () => [createMetal(configSchema.parse({}), host) as Provider],
+  });
+  world.metalHost = metalHost;
+  world.setPools(pools);
+  await world.start();
+  return world;
+}
+
+const ONE = { addresses: ['192.0.2.1/32'] };
+const dual = { ipFamilies: ['IPv4', 'IPv6'] } as const;
+
+describe('F address allocation', () => {
+  it('B55 without a pool a Service is pending with an event; adding a pool gives it an address without a touch', async () => {
+    await metalWorld({});
+    expect(world.condition()).toBe('False NoPool');
+    expect(world.reasons()).toContain('NoPool');
+    world.setPools({ a: ONE });
+    await world.settle();
+    expect([world.addresses(), world.condition()]).toEqual(['192.0.2.1', 'True Provisioned']);
+  });
+
+  it('B62 a pool that is not automatic is used only on explicit request', async () => {
+    await metalWorld({ a: { ...ONE, autoAssign: false } }, [
+      { name: 'any' },
+      { name: 'asks', annotations: { 'metallb.io/address-pool': 'a' } },
+    ]);
+    expect([world.condition('default/any'), world.addresses('default/asks')]).toEqual([
+      'False NoPool',
+      '192.0.2.1',
+    ]);
+  });
+
+  it('B66 PreferDualStack gets one family when there is only one, and the second when it becomes possible', async () => {
+    await metalWorld({ a: ONE }, [{ ...dual, ipFamilyPolicy: 'PreferDualStack' }]);
+    expect(world.addresses()).toBe('192.0.2.1');
+    world.setPools({ a: { addresses: ['192.0.2.1/32', '2001:db8::1/128'] } });
+    await world.settle();
+    expect(world.addresses()).toBe('192.0.2.1 2001:db8::1');
+  });
+
+  it('B66 RequireDualStack gets both from one pool or nothing', async () => {
+    await metalWorld({ a: ONE, b: { addresses: ['2001:db8::1'] } }, [
+      { ...dual, ipFamilyPolicy: 'RequireDualStack' },
+    ]);
+    expect([world.addresses(), world.condition()]).toEqual(['', 'False NoPool']);
+  });
+
+  it('B67 an address of a family that the Service no longer has is replaced', async () => {
+    await metalWorld({ a: { addresses: ['192.0.2.1', '2001:db8::1'] } });
+    world.cluster.edit('default/web', { ipFamilies: ['IPv6'] });
+    await world.settle();
+    expect(world.addresses()).toBe('2001:db8::1');
+  });
+
+  it('B68 a Service without ClusterIP gets no address, and none that somebody wrote into its status', async () => {
+    await metalWorld({ a: ONE }, [{ clusterIPs: ['None'], ingress: [{ hostname: 'garbage' }] }]);
+    expect([world.addresses(), world.condition()]).toEqual(['', 'False NoClusterIP']);
+    world.cluster.edit('default/web', { clusterIPs: ['10.96.0.10'] });
+    await world.settle();
+    expect([world.addresses(), world.condition()]).toEqual(['192.0.2.1', 'True Provisioned']);
+  });
+
+  it('B70 the same address survives a restart, and what is assigned is read before anything new is given', async () => {
+    await metalWorld({ a: { addresses: ['192.0.2.1-192.0.2.3'] } }, [{ name: 'b' }]);
+    expect(world.addresses('default/b')).toBe('192.0.2.1');
+    world.crash();
+    world.cluster.create({ name: 'a', createdAtMs: 0 });
+    await world.start();
+    expect([world.addresses('default/a'), world.addresses('default/b')]).toEqual(['192.0.2.2', '192.0.2.1']);
+  });
+
+  it('B71 B72 an address in use stays when its pool is renamed, shrunk or removed, with a warning once no pool has it', async () => {
+    await metalWorld({ a: { addresses: ['192.0.2.1-192.0.2.3'] } });
+    world.setPools({ renamed: { addresses: ['192.0.2.0/30'] } });
+    await world.settle();
+    expect([world.addresses(), world.reasons().includes('AddressOutsidePool')]).toEqual(['192.0.2.1', false]);
+    world.setPools({});
+    await world.settle();
+    expect([world.addresses(), world.condition()]).toEqual(['192.0.2.1', 'True Provisioned']);
+    expect(world.reasons()).toContain('AddressOutsidePool');
+  });
+});
+
+describe('G address sharing', () => {
+  const shares = { annotations: { 'metallb.io/allow-shared-ip': 'k' } };
+
+  it('B80 a shared address becomes free only when its last user goes', async () => {
+    await metalWorld({ a: ONE }, [
+      { name: 'http', ...shares },
+      { name: 'https', ...shares, ports: [aPort({ port: 443 })] },
+    ]);
+    expect([world.addresses('default/http'), world.addresses('default/https')]).toEqual([
+      '192.0.2.1',
+      '192.0.2.1',
+    ]);
+    world.cluster.create({ name: 'waits' });
+    await world.settle();
+    expect(world.condition('default/waits')).toBe('False PoolExhausted');
+    world.cluster.delete('default/http');
+    await world.settle();
+    expect(world.condition('default/waits')).toBe('False PoolExhausted');
+    world.cluster.delete('default/https');
+    await world.settle();
+    expect(world.addresses('default/waits')).toBe('192.0.2.1');
+  });
+
+  it('B26 a change of policy on a Service with a shared address makes the sharing be judged again', async () => {
+    await metalWorld({ a: { addresses: ['192.0.2.1-192.0.2.2'] } }, [
+      { name: 'http', ...shares },
+      { name: 'https', ...shares, ports: [aPort({ port: 443 })] },
+    ]);
+    world.cluster.edit('default/https', { externalTrafficPolicy: 'Local' });
+    await world.settle();
+    expect([world.addresses('default/http'), world.addresses('default/https')]).toEqual([
+      '192.0.2.1',
+      '192.0.2.2',
+    ]);
+  });
+
+  it('status entries say ipMode VIP and the ports', async () => {
+    await metalWorld({ a: ONE });
+    expect(world.service().ingress).toEqual([
+      { ip: '192.0.2.1', ipMode: 'VIP', ports: [{ port: 80, protocol: 'TCP' }] },
+    ]);
+  });
+});
