@@ -83,6 +83,8 @@ export interface WireOptions {
   readonly burstIntervalMs?: number;
   /** How long the main thread may be stuck before the wire says goodbye and stops answering, default 10,000. */
   readonly mainStallMs?: number;
+  /** Path of a network namespace (`/run/netns/NAME`) to work in, for tests; absent: the one of this process. */
+  readonly netns?: string;
 }
 
 /** An address to answer for. */
@@ -133,7 +135,7 @@ export const MAX_PAYLOAD: number = 128 * 1024;
 export const MAX_DIGEST: number = 32;
 
 /** How somebody claimed an address of ours. */
-export type ClaimedBy = 'arp-reply' | 'arp-announcement' | 'arp-request' | 'arp-probe' | 'na' | 'dad';
+export type ClaimedBy = 'arp-reply' | 'arp-announcement' | 'arp-request' | 'na';
 
 /** Why a datagram was thrown away. */
 export type RejectReason =
@@ -183,8 +185,12 @@ export interface WireEvents {
   message: [{ readonly node: string; readonly kind: MessageKind; readonly payload: Uint8Array }];
   /** Datagrams were thrown away; at most once a second per reason. */
   rejected: [{ readonly reason: RejectReason; readonly from: string; readonly count: number }];
-  /** This process (or its worker) stood still; its sockets were drained and its peers' timers restarted. */
-  stalled: [{ readonly gapMs: number }];
+  /**
+   * This process (or its worker) stood still; its sockets were drained and its peers' timers restarted. `muted`: so long
+   * that the peers may have taken over: nothing is answered until `resume()` (call it when what the drained messages
+   * say has been judged), or for 1 s.
+   */
+  stalled: [{ readonly gapMs: number; readonly muted: boolean }];
   /** The main thread stood still for `mainStallMs`: goodbye was said, nothing is announced any more. */
   lapsed: [{ readonly stuckMs: number }];
   /** A successor on this node asks to take over; it gets what `setHandover` left. */
@@ -254,7 +260,10 @@ export interface StopOptions {
  * return a promise resolve when the worker has carried them out.
  */
 export interface WireApi {
-  /** Set when a predecessor on this node was found: nothing is announced or sent until `takeOver()`. */
+  /**
+   * Set when a predecessor on this node was found: the peers' heartbeats and messages are heard (relayed), but nothing
+   * is answered or sent until `takeOver()`. What is announced meanwhile is answered from then on, without a burst.
+   */
   readonly predecessor: Handover | undefined;
   /** Boot nonce of this process, in hexadecimal. */
   readonly nonce: string;
@@ -275,7 +284,7 @@ export interface WireApi {
   /** Asks who has the address (an ordinary request, three times 100 ms apart); `undefined`: nobody answered. */
   resolve(address: IpAddress, options: LookOptions): Promise<AddressUser | undefined>;
   /** Default gateways of this node, read from the kernel's routing tables now. */
-  gateways(): readonly Gateway[];
+  gateways(): Promise<readonly Gateway[]>;
   /** The speakers to talk with; one that is not in the list any more is forgotten without an event. */
   setPeers(peers: readonly WirePeer[]): Promise<void>;
   peers(): readonly PeerState[];
@@ -287,6 +296,8 @@ export interface WireApi {
   broadcast(kind: MessageKind, payload: Uint8Array): void;
   /** What a successor on this node is given when it comes. */
   setHandover(payload: Uint8Array): void;
+  /** Answers again after a stall; without one it does nothing. */
+  resume(): void;
   /** Ends the predecessor's work and begins ours: heartbeats start, then the predecessor goes silently. */
   takeOver(): Promise<void>;
   /** Tells the peers that this node leaves, again with every heartbeat until `stop`; answering goes on. */
