@@ -1,41 +1,66 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Endpoint } from '../../providers/local/proxy/targets.ts';
 import * as kit from '../../providers/local/proxy/testkit.ts';
 
 const SCRIPT = fileURLToPath(new URL('local-exhaustion-child.ts', import.meta.url));
 
-it('the local proxy survives running out of file descriptors, says so, and serves again afterwards', async () => {
-  const server = createServer((socket) => socket.on('error', () => {}).pipe(socket));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const limited = 'ulimit -n 64; exec "$0" --conditions=source "$@"';
-  const backendPort = String((server.address() as AddressInfo).port);
-  const child = spawn('sh', ['-c', limited, process.execPath, SCRIPT, backendPort], {
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  });
-  const said: { port?: number; code?: string }[] = [];
-  const lines = createInterface(child.stdout!);
-  lines.on('line', (line) => said.push(JSON.parse(line) as { port?: number; code?: string }));
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+interface Line {
+  readonly tcp?: number;
+  readonly udp?: number;
+  readonly code?: string;
+}
+
+/** Starts proxies with 64 file descriptors, about 40 of which Node itself leaves free. */
+async function limited(): Promise<{ said: readonly Line[]; tcp: Endpoint; udp: Endpoint }> {
+  const backend = await kit.echo();
+  const udpBackend = await kit.udpNamed('udp');
+  const command = 'ulimit -n 64; exec "$0" --conditions=source "$@"';
+  const args = [process.execPath, SCRIPT, String(backend.port), String(udpBackend.port)];
+  const child = spawn('sh', ['-c', command, ...args], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  cleanups.push(
+    () => backend.close(),
+    () => udpBackend.close(),
+    () => child.kill('SIGKILL'),
+  );
+  const said: Line[] = [];
+  createInterface(child.stdout!).on('line', (line) => said.push(JSON.parse(line) as Line));
   await kit.until(() => said.length > 0, 'the proxy');
-  const proxy = { host: '127.0.0.1', port: said[0]?.port ?? 0 };
+  const at = (port = 0): Endpoint => ({ host: '127.0.0.1', port });
+  return { said, tcp: at(said[0]?.tcp), udp: at(said[0]?.udp) };
+}
 
-  const clients = await Promise.all(Array.from({ length: 80 }, () => kit.dial(proxy)));
-  await kit.until(() => clients.some((client) => client.destroyed), 'a client that is turned away');
-  const served = clients.filter((client) => !client.destroyed);
-  expect(served.length).toBeGreaterThan(5);
-  expect(said.slice(1).map(({ code }) => code)).toContain('EMFILE');
+describe('the local proxy without file descriptors left', () => {
+  it('turns TCP clients away, says why, and serves again afterwards', async () => {
+    const { said, tcp } = await limited();
+    const clients = await Promise.all(Array.from({ length: 80 }, () => kit.dial(tcp)));
+    await kit.until(() => clients.some((client) => client.destroyed), 'a client that is turned away');
+    expect(clients.filter((client) => !client.destroyed).length).toBeGreaterThan(5);
+    await kit.until(() => said.some(({ code }) => code === 'EMFILE'), 'a report of it');
+    for (const client of clients) client.destroy();
+    const served = async (): Promise<boolean> => (await kit.talk(tcp, 'again')).text === 'again';
+    for (let attempt = 0; attempt < 20 && !(await served()); attempt++) await kit.pause(100);
+    expect(await served()).toBe(true);
+  });
 
-  for (const client of clients) client.destroy();
-  let answer = await kit.talk(proxy, 'again');
-  for (let attempt = 0; attempt < 20 && answer.ended !== 'end'; attempt++) {
-    await kit.pause(100);
-    answer = await kit.talk(proxy, 'again');
-  }
-  expect(answer).toEqual({ text: 'again', ended: 'end' });
-  child.kill('SIGKILL');
-  server.close();
+  it('drops datagrams of new UDP clients, says why, and serves them again afterwards', async () => {
+    const { said, udp } = await limited();
+    const clients = await Promise.all(Array.from({ length: 80 }, () => kit.udpClient()));
+    cleanups.push(...clients.map((client) => () => client.close()));
+    const answers = await Promise.all(clients.map((client) => client.ask(udp, 'x', 500)));
+    expect(answers).toContain('udp:x');
+    expect(answers).toContain(undefined);
+    await kit.until(() => said.some(({ code }) => code === 'EMFILE'), 'a report of it');
+    const [late] = clients.filter((_, index) => answers[index] === undefined);
+    const served = async (): Promise<boolean> => (await late?.ask(udp, 'again', 200)) === 'udp:again';
+    for (let attempt = 0; attempt < 20 && !(await served()); attempt++) await kit.pause(100);
+    expect(await served()).toBe(true);
+  });
 });

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { isExhaustion } from './exhaustion.ts';
 import { Flow, type FlowOwner } from './flow.ts';
 import { encodeProxyHeader } from './proxy-header.ts';
 import { reset } from './sockets.ts';
@@ -18,9 +19,6 @@ export interface ConnectionHost {
   exhausted(error: Error): void;
   closed(connection: Connection): void;
 }
-
-/** What the system answers when it has no descriptors, ports or memory left. */
-const EXHAUSTED = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
 
 /** Targets that one connection is tried with before its client is turned away. */
 const MAX_ATTEMPTS = 3;
@@ -133,7 +131,7 @@ export class Connection implements FlowOwner {
   #upstreamFailed(error: NodeJS.ErrnoException): void {
     if (this.attemptedAtMs === undefined) {
       this.abort();
-    } else if (EXHAUSTED.has(error.code ?? '')) {
+    } else if (isExhaustion(error)) {
       this.#host.exhausted(error);
       this.abort();
     } else this.#attemptFailed();

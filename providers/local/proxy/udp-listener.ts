@@ -1,4 +1,5 @@
 import type { Socket } from 'node:dgram';
+import { isExhaustion } from './exhaustion.ts';
 import { ListenError } from './listen-error.ts';
 import { SourceRanges } from './source-ranges.ts';
 import type { Listener, ListenerSettings, ListenerStats, TrafficSettings } from './spec.ts';
@@ -98,12 +99,13 @@ export class UdpListener implements Listener, SessionOwner {
     this.#socket.send(message, session.client.port, session.client.address);
   }
 
-  failed(session: UdpSession): void {
-    const key = keyOf(session.client);
-    if (this.#sessions.get(key) !== session) return;
-    this.#connectFailures++;
-    this.#targets.failed(session.target);
-    this.#end(key, session);
+  failed(session: UdpSession, error: Error): void {
+    if (isExhaustion(error)) this.#context.onError?.(error);
+    else {
+      this.#connectFailures++;
+      this.#targets.failed(session.target);
+    }
+    this.#end(keyOf(session.client), session);
   }
 
   #listen(address: string, port: number): Promise<void> {
@@ -149,6 +151,10 @@ export class UdpListener implements Listener, SessionOwner {
     if (this.#sessions.size >= this.#traffic.maxConnections) this.#evict();
     const nowMs = this.#context.clock.monotonic();
     const session = new UdpSession(this, { client, target, version: this.#targets.version, nowMs });
+    if (session.broken) {
+      session.close();
+      return undefined;
+    }
     this.#sessions.set(key, session);
     this.#accepted++;
     return session;

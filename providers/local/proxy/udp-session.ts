@@ -9,7 +9,7 @@ const MAX_PENDING = 16;
 export interface SessionOwner {
   answered(session: UdpSession, message: Buffer): void;
   /** The target's port is closed, or the target cannot be reached. */
-  failed(session: UdpSession): void;
+  failed(session: UdpSession, error: Error): void;
 }
 
 /** A client's address and port. */
@@ -29,6 +29,8 @@ export class UdpSession {
   version: number;
   active = true;
   lastActiveMs: number;
+  /** Set when it cannot be used; it may be so from the start. */
+  broken = false;
   /** Whether the target has ever answered. */
   answered = false;
   readonly #owner: SessionOwner;
@@ -47,7 +49,7 @@ export class UdpSession {
     this.lastActiveMs = to.nowMs;
     const socket = createDatagramSocket(to.target.host);
     this.#socket = socket;
-    socket.on('error', () => owner.failed(this));
+    socket.on('error', this.#failed);
     socket.on('message', (message) => {
       this.active = true;
       this.answered = true;
@@ -74,7 +76,12 @@ export class UdpSession {
 
   /** A closed port is reported to whichever call comes next, sending or receiving. */
   readonly #sent = (error: Error | null): void => {
-    if (error !== null) this.#owner.failed(this);
+    if (error !== null) this.#failed(error);
+  };
+
+  readonly #failed = (error: Error): void => {
+    this.broken = true;
+    this.#owner.failed(this, error);
   };
 
   #flush(): void {
