@@ -119,7 +119,7 @@ export class Driver {
 
   /** Plans and applies, stage by stage, until nothing differs. Returns the steps of the first plan. */
   async converge(goal: LoadBalancer | ServiceKey): Promise<readonly Step[]> {
-    if (typeof goal !== 'string') await this.convergeShared(goal.targets);
+    if (typeof goal !== 'string') await this.convergeShared(goal);
     const steps = await this.#loop(requestOf(goal));
     if (typeof goal === 'string') this.#release(goal);
     return steps;
@@ -167,9 +167,15 @@ export class Driver {
     else await sleep(systemClock, Math.min(ms, MAX_WAIT_MS), this.signal);
   }
 
-  /** The same for what load balancers share: for these targets, or (`undefined`) when no Service is left. */
-  async convergeShared(targets: readonly Target[] | undefined): Promise<void> {
-    await this.#loop({ scope: 'shared', desired: targets && { targets } });
+  /** The same for what load balancers share: for this one, or (`undefined`) when no Service is left. */
+  async convergeShared(wanted: LoadBalancer | undefined): Promise<void> {
+    const desired = wanted && {
+      targets: wanted.targets,
+      needs: (this.provider.needs?.(wanted) ?? []).toSorted(),
+      // Other load balancers of the case may need more.
+      complete: false,
+    };
+    await this.#loop({ scope: 'shared', desired });
   }
 
   async #loop(request: PlanRequest): Promise<readonly Step[]> {

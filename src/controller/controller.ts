@@ -1,14 +1,17 @@
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
+import type { LoadBalancer } from '../model/load-balancer.ts';
 import type { Node } from '../model/node.ts';
 import { serviceFingerprint, traceText, tracesOf, type ChangeContext } from '../plan/change.ts';
 import { hasFinalizer, needsCleanup } from '../plan/lifecycle.ts';
 import type { Registry } from '../provider/registry.ts';
 import type { Clock, Log } from '../provider/spi.ts';
+import { recollections } from './applied.ts';
 import type { Made } from './address-book.ts';
 import { backoffMs } from './backoff.ts';
 import type { StepObserver } from './converge.ts';
 import { Inspector } from './inspect.ts';
 import type { ControllerMetrics } from './metrics.ts';
+import { NodeMemory, type NodeStore } from './node-memory.ts';
 import { NodeSync } from './node-sync.ts';
 import { NodeWatch } from './node-watch.ts';
 import { ServicePass } from './pass.ts';
@@ -41,10 +44,15 @@ export interface ControllerOptions {
   readonly metrics: ControllerMetrics;
   /** Whether this process may act at this very moment; asked before each step. Always, unless given. */
   readonly holds?: () => boolean;
+  /** What outlives this process beside the Services; without it, targets are read again after a restart. */
+  readonly nodeStore?: NodeStore;
 }
 
 /** For Services that no provider serves: their annotations do not matter. */
 const NO_CONTEXT: ChangeContext = { settings: new Set(), sharing: false };
+
+/** Part of the interval between sweeps over which a sweep is spread. */
+const SPREAD = 0.8;
 
 /** Deletions go before everything else. */
 const DELETION_PRIORITY = 10;
@@ -63,6 +71,7 @@ export class Controller {
   readonly inspect: Inspector;
   readonly #options: ControllerOptions;
   readonly #nodes: NodeWatch;
+  readonly #memory: NodeMemory;
   readonly #nodeSync: NodeSync;
   readonly #queue: KeyedQueue;
   readonly #reporter: Reporter;
@@ -72,6 +81,7 @@ export class Controller {
   #signal: AbortSignal = AbortSignal.abort(new Error('the controller was not started'));
   #cancelSweep: (() => void) | undefined;
   #firstSweep: readonly SweepReport[] = [];
+  #sweeping = false;
 
   constructor(options: ControllerOptions) {
     const { cluster, registry, settings, clock, log, metrics } = options;
@@ -79,7 +89,10 @@ export class Controller {
     this.runtimes = registry.providers.map((provider) => new ProviderRuntime(provider));
     this.#observer = { log, steps: metrics.steps, holds: options.holds ?? (() => true) };
     this.#nodeSync = new NodeSync(clock, metrics);
-    this.#nodes = new NodeWatch(cluster.nodes, clock, (since) => this.#nodesChanged(since));
+    const withLabels = registry.providers.some(({ nodeLabelsOf }) => nodeLabelsOf !== undefined);
+    const { nodes } = cluster;
+    this.#nodes = new NodeWatch({ nodes, clock, withLabels }, (since) => this.#nodesChanged(since));
+    this.#memory = new NodeMemory(this.#nodes, options.nodeStore);
     this.#queue = new KeyedQueue({
       concurrency: settings.concurrentSyncs,
       clock,
@@ -90,16 +103,19 @@ export class Controller {
     this.#reporter = new Reporter({ cluster, log, conditions: metrics.conditions, syncs: metrics.syncs });
     const serving = (service: Service): ProviderRuntime | undefined => this.serving(service);
     const targets = (): NodeWatch['targets'] => this.#nodes.targets;
+    const { labelsOf } = this.#nodes;
     const endpoints = (key: ServiceKey): ReturnType<EndpointSource['of']> => cluster.endpoints.of(key);
     this.#pass = new ServicePass({
       cluster,
       runtimes: this.runtimes,
       serving,
       targets,
+      labelsOf,
       endpoints,
       allocateNodePorts: settings.allocateNodePorts,
       reporter: this.#reporter,
       observer: this.#observer,
+      clock,
       wake: (keys) => this.#wake(keys),
     });
     this.inspect = new Inspector({
@@ -107,6 +123,7 @@ export class Controller {
       runtimes: this.runtimes,
       serving,
       targets,
+      labelsOf,
       endpoints,
       reporter: this.#reporter,
     });
@@ -117,6 +134,7 @@ export class Controller {
       service: (key) => cluster.services.get(key),
       served: (runtime) => this.#served(runtime).map(keyOf),
       drift: (key, runtime) => this.#driftOf(key, runtime),
+      onDrift: (keys) => settings.drift === 'enforce' && this.#wake(keys),
       drifts: metrics.drifts,
       orphans: metrics.orphans,
     });
@@ -196,16 +214,22 @@ export class Controller {
     if (runtime?.ready === true) this.#wake(keys ?? this.#served(runtime).map(keyOf));
   }
 
-  /** Reads everything anew now; the schedule goes on as it was. */
-  async sweep(signal: AbortSignal): Promise<readonly SweepReport[]> {
+  /**
+   * Reads everything anew; the schedule goes on as it was. `spreadMs`: over how long what has to be read one by one is
+   * spread; 0 does it at once.
+   */
+  async sweep(signal: AbortSignal, spreadMs = 0): Promise<readonly SweepReport[]> {
     const { settings, log } = this.#options;
     const ready = this.runtimes.filter((runtime) => runtime.ready);
-    const reports = await Promise.all(ready.map((runtime) => this.#sweep.run(runtime, signal)));
+    const reports = await Promise.all(
+      ready.map((runtime) =>
+        this.#sweep.run(runtime, signal, { recollected: this.#recollections(runtime), spreadMs }),
+      ),
+    );
     this.#firstSweep = reports;
     if (settings.drift === 'enforce') this.#wake(ready.map(sharedKey));
     for (const runtime of ready) this.#wake(this.#vanished(runtime));
-    for (const { drifted, orphans, provider } of reports) {
-      if (settings.drift === 'enforce') this.#wake(drifted.map(({ key }) => key));
+    for (const { orphans, provider } of reports) {
       for (const orphan of settings.deleteOrphans ? orphans : []) {
         if (!orphan.ripe) continue;
         log.warn({ provider, key: orphan.key, uid: orphan.uid }, 'deleting an orphan');
@@ -227,9 +251,15 @@ export class Controller {
   }
 
   async #observe(runtime: ProviderRuntime, signal: AbortSignal): Promise<void> {
-    await runtime.observeAll(signal);
+    await runtime.observeAll(signal, this.#recollections(runtime));
     runtime.book?.load(this.#served(runtime), madeBy(runtime));
     runtime.ready = true;
+  }
+
+  #recollections(runtime: ProviderRuntime): ReturnType<typeof recollections> {
+    const { sameNodes: sameTargets } = this.#memory;
+    const desired = (service: Service): LoadBalancer | undefined => this.inspect.desired(service, runtime);
+    return recollections(runtime.provider, this.#served(runtime), { desired, sameTargets });
   }
 
   async #begin(runtime: ProviderRuntime, failures: number): Promise<void> {
@@ -247,12 +277,14 @@ export class Controller {
       clock.after(ms, () => void this.#begin(runtime, failures + 1));
       return;
     }
+    runtime.needs.expect(this.#served(runtime).filter(hasFinalizer).map(keyOf));
     for (const service of this.#options.cluster.services.list()) {
       const key = keyOf(service);
       const cleanup = needsCleanup(service);
       if (cleanup || this.serving(service) === runtime || runtime.has(key))
         this.#queue.add(key, cleanup ? DELETION_PRIORITY : 0);
     }
+    this.#memory.expect(this.#served(runtime).map(keyOf));
     // A predecessor may have stopped between the last load balancer and what they all shared.
     this.#queue.add(sharedKey(runtime));
   }
@@ -264,6 +296,7 @@ export class Controller {
       throw new TypeError(`queue key ${JSON.stringify(key)} is not NAMESPACE/NAME`);
     const outcome = await this.#pass.run(key, this.#signal);
     this.#nodeSync.done(key, outcome.requeue === 'forget');
+    this.#memory.passed(key, outcome.requeue === 'forget');
     return outcome;
   }
 
@@ -272,7 +305,7 @@ export class Controller {
     const runtime = this.runtimes.find(({ provider }) => provider.name === name);
     if (runtime === undefined) return { requeue: 'forget' };
     const work = { targets: this.#nodes.targets, observer: this.#observer, signal: this.#signal };
-    const wanting = this.#served(runtime).filter(({ type }) => type === 'LoadBalancer');
+    const wanting = this.#served(runtime).filter((service) => hasFinalizer(service) || !service.deleting);
     if (wanting.length === 0) return await removeShared(runtime, work);
     if (runtime.state.view.loadBalancers.size > 0 && wanting.some(hasFinalizer))
       await ensureShared(runtime, work);
@@ -298,6 +331,7 @@ export class Controller {
       'the eligible nodes have changed',
     );
     this.#nodeSync.begin(keys, sinceMs);
+    this.#memory.changing(keys);
     this.#wake(keys);
   }
 
@@ -335,9 +369,12 @@ export class Controller {
     const ms = settings.sweepIntervalMs * (0.9 + 0.2 * random());
     this.#cancelSweep = clock.after(ms, () => {
       if (this.#signal.aborted) return;
-      void this.sweep(this.#signal)
+      this.#scheduleSweep();
+      if (this.#sweeping) return;
+      this.#sweeping = true;
+      void this.sweep(this.#signal, settings.sweepIntervalMs * SPREAD)
         .catch(() => undefined)
-        .then(() => this.#scheduleSweep());
+        .finally(() => (this.#sweeping = false));
     });
   }
 }

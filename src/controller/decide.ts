@@ -18,6 +18,8 @@ const ENDPOINTS_MS = 500;
 export interface Surroundings {
   /** Eligible nodes, sorted by name. */
   readonly targets: readonly Target[];
+  /** Labels of a node. */
+  readonly labelsOf: (node: string) => Readonly<Record<string, string>>;
   /** Services that may want an address of the same provider. */
   readonly waiting: Iterable<Service>;
   /** Backends of a Service; `undefined` while they are not known yet. Asked only where traffic goes to pods. */
@@ -37,10 +39,13 @@ export interface Decision extends Desired {
  */
 export function decide(service: Service, runtime: ProviderRuntime, surroundings: Surroundings): Decision {
   const { book, traits } = runtime;
-  const { targets } = surroundings;
+  const { targets, labelsOf } = surroundings;
   const endpoints = endpointsOf(service, runtime, surroundings);
   if (book === undefined) {
-    return { ...desired(service, { traits, targets, endpoints, assigned: undefined }), problem: undefined };
+    return {
+      ...desired(service, { traits, targets, labelsOf, endpoints, assigned: undefined }),
+      problem: undefined,
+    };
   }
   // The Service itself is looked at first, so that a bad annotation is named before an address is reserved for it.
   desired(service, { traits, targets: [], assigned: [] });
@@ -50,7 +55,7 @@ export function decide(service: Service, runtime: ProviderRuntime, surroundings:
       ? undefined
       : new InvalidSpec(assignment.problem.code, assignment.problem);
   if (problem !== undefined && assignment.addresses.length === 0) throw problem;
-  const result = desired(service, { traits, targets, endpoints, assigned: assignment.addresses });
+  const result = desired(service, { traits, targets, labelsOf, endpoints, assigned: assignment.addresses });
   return { ...result, notes: [...result.notes, ...poolNotes(keyOf(service), runtime)], problem };
 }
 

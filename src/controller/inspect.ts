@@ -1,6 +1,6 @@
 import { asBerthError } from '../model/errors.ts';
 import type { Endpoint } from '../model/endpoint.ts';
-import type { Target } from '../model/load-balancer.ts';
+import type { LoadBalancer, Target } from '../model/load-balancer.ts';
 import { REASONS, type Note, type ReasonCode } from '../model/reasons.ts';
 import { keyOf, type Ingress, type Service, type ServiceKey } from '../model/service.ts';
 import { portText } from '../model/service.ts';
@@ -62,6 +62,8 @@ export interface InspectorOptions {
   readonly runtimes: readonly ProviderRuntime[];
   readonly serving: (service: Service) => ProviderRuntime | undefined;
   readonly targets: () => readonly Target[];
+  /** Labels of a node. */
+  readonly labelsOf: (node: string) => Readonly<Record<string, string>>;
   /** Backends of a Service; `undefined` while they are not known yet. */
   readonly endpoints: (key: ServiceKey) => readonly Endpoint[] | undefined;
   readonly reporter: Pick<Reporter, 'lastPass'>;
@@ -134,6 +136,13 @@ export class Inspector {
     return entry?.provider === runtime.provider.name ? entry.steps : [];
   }
 
+  /** What is wanted for a Service that needs no address assigned; `undefined` when nothing can be. */
+  desired(service: Service, runtime: ProviderRuntime): LoadBalancer | undefined {
+    if (runtime.book !== undefined) return undefined;
+    const decision = this.#decision(service, runtime);
+    return 'loadBalancer' in decision ? decision.loadBalancer : undefined;
+  }
+
   #services(): readonly Service[] {
     return this.#options.cluster.services.list().toSorted((a, b) => compareText(keyOf(a), keyOf(b)));
   }
@@ -176,10 +185,10 @@ export class Inspector {
     service: Service,
     runtime: ProviderRuntime,
   ): Decision | { readonly code: string; readonly message: string } {
-    const { cluster, serving, targets, endpoints } = this.#options;
+    const { cluster, serving, targets, labelsOf, endpoints } = this.#options;
     const waiting = waitingFor(runtime, cluster.services, serving);
     try {
-      return decide(service, runtime, { targets: targets(), waiting, endpoints });
+      return decide(service, runtime, { targets: targets(), labelsOf, waiting, endpoints });
     } catch (error) {
       const { code, message } = asBerthError(error);
       return { code, message };

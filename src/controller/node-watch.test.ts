@@ -7,7 +7,9 @@ function watched(names: readonly string[] = ['node-1']) {
   const clock = new ManualClock();
   const cluster = new FakeCluster(clock);
   const changes: number[] = [];
-  const watch = new NodeWatch(cluster.nodes, clock, (since) => changes.push(since));
+  const watch = new NodeWatch({ nodes: cluster.nodes, clock, withLabels: false }, (since) =>
+    changes.push(since),
+  );
   for (const name of names) cluster.addNode({ name });
   cluster.onNode = (event) => watch.changed(event);
   watch.refresh();

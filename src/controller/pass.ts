@@ -5,7 +5,9 @@ import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import { tracesOf } from '../plan/change.ts';
 import { portsWithoutNodePort } from '../plan/desired.ts';
 import { hasFinalizer, lifecycleOf, type Lifecycle } from '../plan/lifecycle.ts';
-import type { PlanRequest } from '../provider/spi.ts';
+import type { Clock, PlanRequest } from '../provider/spi.ts';
+import { parseSettings } from '../plan/settings.ts';
+import { confirmAbsence } from './confirm.ts';
 import { converge, mustHold, type StepObserver } from './converge.ts';
 import { decide, waitingFor, type Decision } from './decide.ts';
 import type { Cluster } from './ports.ts';
@@ -31,12 +33,15 @@ export interface PassOptions {
   readonly serving: (service: Service) => ProviderRuntime | undefined;
   /** Eligible nodes, sorted by name. */
   readonly targets: () => readonly Target[];
+  /** Labels of a node. */
+  readonly labelsOf: (node: string) => Readonly<Record<string, string>>;
   /** Backends of a Service; `undefined` while they are not known yet. */
   readonly endpoints: (key: ServiceKey) => readonly Endpoint[] | undefined;
   /** Whether Berth may turn node port allocation on. */
   readonly allocateNodePorts: boolean;
   readonly reporter: Reporter;
   readonly observer: StepObserver;
+  readonly clock: Clock;
   /** Plans these keys again at once. */
   readonly wake: (keys: Iterable<string>) => void;
 }
@@ -118,8 +123,10 @@ export class ServicePass {
 
   /** The deletion half: from what is observed to nothing, then the traces in the object, then the finalizer. */
   async #cleanup(service: Service, signal: AbortSignal): Promise<Outcome> {
-    const { cluster, runtimes, reporter } = this.#options;
+    const { cluster, runtimes, reporter, clock, serving } = this.#options;
     const key = keyOf(service);
+    const suspects = this.#needed(service, serving(service), 'cleanup');
+    for (const runtime of suspects) await confirmAbsence(runtime, service, { clock, signal });
     const owners = runtimes.filter((runtime) => runtime.has(key));
     if (owners.length > 0) {
       reporter.event(service, 'Normal', {
@@ -127,14 +134,21 @@ export class ServicePass {
         message: 'Deleting load balancer',
       });
     }
-    for (const runtime of owners) await this.#remove(runtime, key, signal);
+    for (const runtime of owners) {
+      await this.#remove(runtime, key, { signal, settings: settingsOf(service, runtime) });
+      runtime.unseen.set(service.uid, Number.NEGATIVE_INFINITY);
+    }
     const { writes } = cluster;
     const emptied = service.deleting
       ? service
       : await writes.patchStatus(service, { ingress: [], condition: null }, signal);
     await writes.removeFinalizer(emptied, signal);
     // Not before: after a crash here, an address that two statuses have would go to the older Service.
-    for (const runtime of runtimes) this.#release(runtime, key, service.uid);
+    for (const runtime of runtimes) {
+      this.#release(runtime, key, service.uid);
+      runtime.needs.delete(key);
+      runtime.unseen.delete(service.uid);
+    }
     if (owners.length > 0) {
       reporter.event(service, 'Normal', { reason: 'DeletedLoadBalancer', message: 'Deleted load balancer' });
     }
@@ -174,15 +188,16 @@ export class ServicePass {
     for (const runtime of this.#options.runtimes) {
       const uid = runtime.state.view.loadBalancers.get(key)?.uid;
       if (uid === undefined || (runtime === serving && uid === service.uid)) continue;
-      await this.#remove(runtime, key, signal);
+      await this.#remove(runtime, key, { signal });
       this.#release(runtime, key, uid);
     }
   }
 
   #decide(service: Service, runtime: ProviderRuntime): Decision {
-    const { cluster, serving, targets, endpoints } = this.#options;
+    const { cluster, serving, targets, labelsOf, endpoints } = this.#options;
     const waiting = waitingFor(runtime, cluster.services, serving);
-    const decision = decide(service, runtime, { targets: targets(), waiting, endpoints });
+    const decision = decide(service, runtime, { targets: targets(), labelsOf, waiting, endpoints });
+    runtime.needs.set(keyOf(service), runtime.provider.needs?.(decision.loadBalancer) ?? []);
     if (decision.problem === undefined) runtime.waiting.delete(keyOf(service));
     else runtime.waiting.add(keyOf(service));
     return decision;
@@ -204,8 +219,16 @@ export class ServicePass {
     }
   }
 
-  async #remove(runtime: ProviderRuntime, key: ServiceKey, signal: AbortSignal): Promise<void> {
-    await this.#converge(runtime, { scope: 'loadBalancer', key, desired: undefined }, signal);
+  async #remove(
+    runtime: ProviderRuntime,
+    key: ServiceKey,
+    {
+      signal,
+      settings,
+    }: { readonly signal: AbortSignal; readonly settings?: Readonly<Record<string, unknown>> | undefined },
+  ): Promise<void> {
+    const asked = settings === undefined ? {} : { settings };
+    await this.#converge(runtime, { scope: 'loadBalancer', key, desired: undefined, ...asked }, signal);
   }
 
   /** Plans and acts; on a `Conflict` the key is observed again and the work is done once more. */
@@ -253,7 +276,7 @@ export class ServicePass {
     for (const runtime of this.#options.runtimes) {
       if (condemned !== undefined && runtime.state.view.loadBalancers.get(key)?.uid === condemned) {
         mustHold(this.#options.observer);
-        await this.#remove(runtime, key, signal);
+        await this.#remove(runtime, key, { signal });
         this.#options.wake([sharedKey(runtime)]);
       }
       if (!runtime.has(key)) this.#release(runtime, key);
@@ -283,4 +306,16 @@ async function observeAgain(runtime: ProviderRuntime, key: ServiceKey, signal: A
 /** Whether the API server says that the object does not exist any more. */
 function isGone(error: BerthError): boolean {
   return error.code === 'ApiNotFound';
+}
+
+/** The settings of a Service that is going; nothing where they are not valid, for a deletion needs none. */
+function settingsOf(
+  { annotations }: Service,
+  { provider }: ProviderRuntime,
+): Readonly<Record<string, unknown>> | undefined {
+  try {
+    return parseSettings(provider.name, provider.settings, annotations);
+  } catch {
+    return undefined;
+  }
 }

@@ -5,6 +5,7 @@ import { keyOf, type Ingress, type Service, type ServiceKey } from '../model/ser
 import { traceText, tracesOf, type Traces } from '../plan/change.ts';
 import type { Instrument, Log } from '../provider/spi.ts';
 import type { Decision } from './decide.ts';
+import { appliedAnnotation } from './applied.ts';
 import type { Cluster } from './ports.ts';
 import type { Outcome } from './queue.ts';
 import { REACTIONS } from './reactions.ts';
@@ -35,6 +36,16 @@ export interface Finding {
   readonly runtime: ProviderRuntime;
   readonly decision: Decision;
   readonly error: BerthError | undefined;
+}
+
+/** What is written about a Service. */
+interface Telling {
+  readonly ingress: readonly Ingress[];
+  readonly verdict: Verdict;
+  readonly notes: readonly Note[];
+  readonly clean: boolean;
+  /** What is remembered once nothing is left to do; absent: left as it is. */
+  readonly annotations?: Readonly<Record<string, string | null>>;
 }
 
 /**
@@ -106,8 +117,10 @@ export class Reporter {
     const ingress = result.kind === 'ready' ? ingressOf(result, decision) : saneIngress(service, runtime);
     if (error !== undefined)
       return await this.failed(service, { error, ingress, notes: decision.notes }, signal);
-    if (result.kind === 'ready')
-      return await this.#provisioned(service, { ingress, notes: decision.notes }, signal);
+    if (result.kind === 'ready') {
+      const annotations = appliedAnnotation(runtime.provider, decision.loadBalancer, observed);
+      return await this.#provisioned(service, { ingress, notes: decision.notes, annotations }, signal);
+    }
     const verdict: Verdict = { status: 'Unknown', reason: result.code, message: result.message };
     await this.#write(service, { ingress, verdict, notes: decision.notes, clean: false }, signal);
     this.#options.syncs.record({ outcome: 'waiting' }, 1);
@@ -145,7 +158,7 @@ export class Reporter {
 
   async #provisioned(
     service: Service,
-    outcome: { readonly ingress: readonly Ingress[]; readonly notes: readonly Note[] },
+    outcome: Pick<Telling, 'ingress' | 'notes' | 'annotations'>,
     signal: AbortSignal,
   ): Promise<Outcome> {
     const key = keyOf(service);
@@ -164,15 +177,11 @@ export class Reporter {
     return { requeue: 'forget' };
   }
 
-  async #write(
-    service: Service,
-    wanted: { ingress: readonly Ingress[]; verdict: Verdict; notes: readonly Note[]; clean: boolean },
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #write(service: Service, wanted: Telling, signal: AbortSignal): Promise<void> {
     this.#remember(service, wanted.verdict, wanted);
-    const { ingress, verdict: condition } = wanted;
+    const { ingress, verdict: condition, annotations = {} } = wanted;
     this.writing(keyOf(service), { ...tracesOf(service), ingress, condition });
-    await this.#options.cluster.writes.patchStatus(service, { ingress, condition }, signal);
+    await this.#options.cluster.writes.patchStatus(service, { ingress, condition, annotations }, signal);
   }
 
   /** Whether people do not know yet what only their edit can mend: passes for other reasons do not tell it again. */

@@ -4,17 +4,19 @@ import {
   readClusterId,
   runLeaderElection,
   type Connection,
+  type Leadership,
   type RequestRecord,
 } from '../kube/index.ts';
-import { ANNOTATION_ENDPOINT, LEASE_NAME } from '../model/names.ts';
+import { ANNOTATION_ENDPOINT, ANNOTATION_NODES, LEASE_NAME } from '../model/names.ts';
 import type { ServiceKey } from '../model/service.ts';
 import { guard } from '../provider/guard.ts';
 import { loadProvider, Registry } from '../provider/registry.ts';
 import type { Clock, Host, Log, Provider } from '../provider/spi.ts';
-import { Controller, type ControllerSettings } from './controller.ts';
+import { Controller, type ControllerOptions, type ControllerSettings } from './controller.ts';
 import { DeclaredWatches } from './declared-watches.ts';
 import { serveHttp, type HttpEndpoint } from './http.ts';
 import { LiveCluster } from './live-cluster.ts';
+import type { NodeStore } from './node-memory.ts';
 import { ControllerMetrics } from './metrics.ts';
 
 /** A provider to load, as the configuration names it. */
@@ -94,7 +96,11 @@ export async function runController(options: RunOptions): Promise<RunEnd> {
       annotations: { [ANNOTATION_ENDPOINT]: process.endpoint },
       signal: options.signal,
       onElected: (leadership) =>
-        process.act(leadership.signal, { stop: options.signal, holds: () => leadership.holds() }),
+        process.act(leadership.signal, {
+          stop: options.signal,
+          holds: () => leadership.holds(),
+          nodeStore: nodeStoreOn(leadership),
+        }),
       onStandby: (holder) => {
         process.standby();
         log.info({ holder }, 'standing by');
@@ -183,14 +189,11 @@ class ControllerProcess {
   }
 
   /** Acts until `stop` (finish what is under way) or `signal` (drop everything) aborts. */
-  async act(
-    signal: AbortSignal,
-    { stop, holds }: { stop: AbortSignal; holds: () => boolean },
-  ): Promise<void> {
+  async act(signal: AbortSignal, { stop, ...term }: { stop: AbortSignal } & Term): Promise<void> {
     const { log, onActing } = this.#options;
     const watching = new AbortController();
     const working = new AbortController();
-    const { acting, cluster } = this.#controllerFor(watching.signal, holds);
+    const { acting, cluster } = this.#controllerFor(watching.signal, term);
     this.#ready = false;
     try {
       const synced = Promise.all([
@@ -223,7 +226,7 @@ class ControllerProcess {
     await this.#http?.close();
   }
 
-  #controllerFor(watching: AbortSignal, holds: () => boolean): { acting: Controller; cluster: LiveCluster } {
+  #controllerFor(watching: AbortSignal, term: Term): { acting: Controller; cluster: LiveCluster } {
     const { settings, clock, random, log } = this.#options;
     const cluster = liveCluster(this.#options, {
       client: this.client,
@@ -233,10 +236,21 @@ class ControllerProcess {
     const registry = this.#loaded?.registry ?? new Registry([]);
     const metrics = this.#metrics;
     return {
-      acting: new Controller({ cluster, registry, settings, clock, random, log, metrics, holds }),
+      acting: new Controller({ cluster, registry, settings, clock, random, log, metrics, ...term }),
       cluster,
     };
   }
+}
+
+/** What a process has while it may act. */
+type Term = Pick<ControllerOptions, 'nodeStore'> & { readonly holds: () => boolean };
+
+/** Remembers the nodes in an annotation of the Lease, which is written with the next renewal anyway. */
+function nodeStoreOn({ annotations, annotate }: Leadership): NodeStore {
+  return {
+    remembered: annotations[ANNOTATION_NODES],
+    remember: (nodes) => annotate({ [ANNOTATION_NODES]: nodes ?? null }),
+  };
 }
 
 function answer(controller: Controller, question: string, query: URLSearchParams): unknown {

@@ -3,8 +3,9 @@ import type { ChangeContext } from '../plan/change.ts';
 import type { ProviderTraits } from '../plan/desired.ts';
 import { settingNames } from '../plan/settings.ts';
 import { ObservedState } from '../provider/observed.ts';
-import type { Observed, Provider } from '../provider/spi.ts';
+import type { Observed, Provider, Recollection } from '../provider/spi.ts';
 import { AddressBook } from './address-book.ts';
+import { SharedNeeds } from './shared-needs.ts';
 
 /**
  * One provider with everything that the controller keeps for it while it leads: what was last observed, the addresses
@@ -22,6 +23,10 @@ export class ProviderRuntime {
   readonly waiting = new Set<ServiceKey>();
   /** Keys whose last step failed in a way that leaves open what it did: observed again before the next plan. */
   readonly doubtful = new Set<ServiceKey>();
+  /** What the load balancers need of what they share. */
+  readonly needs = new SharedNeeds();
+  /** Since when (monotonic milliseconds) nothing was found of a Service that is to be cleaned up, by UID. */
+  readonly unseen = new Map<string, number>();
   readonly #settings: ReadonlySet<string>;
   #touched: Set<ServiceKey> | undefined;
   #shared: Promise<unknown> = Promise.resolve();
@@ -60,13 +65,34 @@ export class ProviderRuntime {
    * Reads everything anew. Keys that were changed by steps while the read was under way keep what the steps said:
    * the read may be older.
    */
-  async observeAll(signal: AbortSignal): Promise<Observed> {
+  async observeAll(
+    signal: AbortSignal,
+    recollected?: ReadonlyMap<ServiceKey, Recollection>,
+  ): Promise<Observed> {
+    return await this.#observe(signal, { recollected });
+  }
+
+  /** The same for some keys. */
+  async observeKeys(keys: readonly ServiceKey[], signal: AbortSignal): Promise<Observed> {
+    return await this.#observe(signal, { keys });
+  }
+
+  async #observe(
+    signal: AbortSignal,
+    {
+      keys,
+      recollected,
+    }: {
+      readonly keys?: readonly ServiceKey[] | undefined;
+      readonly recollected?: ReadonlyMap<ServiceKey, Recollection> | undefined;
+    },
+  ): Promise<Observed> {
     const touched = new Set<ServiceKey>();
     this.#touched = touched;
     try {
-      const observed = await this.provider.observe(signal);
+      const observed = await this.provider.observe(signal, keys, recollected);
       const kept = [...touched].map((key) => [key, this.state.view.loadBalancers.get(key)] as const);
-      this.state.absorb(observed);
+      this.state.absorb(observed, keys);
       for (const [key, loadBalancer] of kept) this.state.set(key, loadBalancer);
       return observed;
     } finally {

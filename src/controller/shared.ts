@@ -30,12 +30,20 @@ export interface SharedWork {
 
 /** Brings the shared resources in line before a load balancer that needs them; waits while somebody else does. */
 export async function ensureShared(runtime: ProviderRuntime, work: SharedWork): Promise<void> {
-  const request = { scope: 'shared', desired: { targets: work.targets } } as const;
-  const differs = (): boolean => runtime.provider.plan(request, runtime.state.view).length > 0;
+  const request = (): PlanRequest => sharedRequest(runtime, work.targets);
+  const differs = (): boolean => runtime.provider.plan(request(), runtime.state.view).length > 0;
   if (!differs()) return;
   await runtime.exclusively(async () => {
-    if (differs()) await convergeShared(runtime, request, work);
+    if (differs()) await convergeShared(runtime, request(), work);
   });
+}
+
+/** What is asked of the shared resources now. */
+export function sharedRequest(
+  { needs }: ProviderRuntime,
+  targets: readonly Target[],
+): Extract<PlanRequest, { readonly scope: 'shared' }> {
+  return { scope: 'shared', desired: { targets, needs: needs.all, complete: needs.complete } };
 }
 
 /** Removes the shared resources, once no load balancer that may use them is left; says when to look again. */

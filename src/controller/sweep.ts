@@ -2,7 +2,8 @@ import { asBerthError } from '../model/errors.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import { hasFinalizer } from '../plan/lifecycle.ts';
 import { compareText, type Step } from '../plan/step.ts';
-import type { Clock, Instrument, Log } from '../provider/spi.ts';
+import { sleep } from '../provider/clock.ts';
+import type { Clock, Instrument, Log, Recollection } from '../provider/spi.ts';
 import type { QuorumReads } from './ports.ts';
 import type { ProviderRuntime } from './runtime.ts';
 
@@ -44,11 +45,24 @@ export interface SweepOptions {
   readonly served: (runtime: ProviderRuntime) => readonly ServiceKey[];
   /** Steps that a pass over the key would take now; `[]` for a key that is not settled and therefore cannot drift. */
   readonly drift: (key: ServiceKey, runtime: ProviderRuntime) => readonly Step[];
+  /** Told of keys that have drifted as soon as that is seen. */
+  readonly onDrift: (keys: readonly ServiceKey[]) => void;
   /** Counter with label provider. */
   readonly drifts: Instrument;
   /** Gauge with label provider. */
   readonly orphans: Instrument;
 }
+
+/** How a sweep is made. */
+export interface SweepPace {
+  /** What the Services remember, for a provider that can compare it with what it reads in pages. */
+  readonly recollected: ReadonlyMap<ServiceKey, Recollection> | undefined;
+  /** Over how long what has to be read one by one is spread, in milliseconds. */
+  readonly spreadMs: number;
+}
+
+/** Load balancers that are read in one go: few enough for one call of the provider, enough to share what it reads. */
+const SLICE = 25;
 
 interface Sighting {
   readonly sinceMs: number;
@@ -68,18 +82,17 @@ export class Sweep {
   }
 
   /** One sweep of one provider. A provider that cannot be read is reported, never thrown. */
-  async run(runtime: ProviderRuntime, signal: AbortSignal): Promise<SweepReport> {
-    const { log, drifts } = this.#options;
+  async run(runtime: ProviderRuntime, signal: AbortSignal, pace: SweepPace): Promise<SweepReport> {
+    const { log } = this.#options;
     const provider = runtime.provider.name;
     try {
-      await runtime.observeAll(signal);
+      await runtime.observeAll(signal, pace.recollected);
       const keys = [...runtime.state.view.loadBalancers.keys()].toSorted(compareText);
-      const drifted = this.#drifted(runtime);
-      for (const { key, steps } of drifted) {
-        drifts.record({ provider }, 1);
-        log.warn({ provider, key, steps: steps.length }, 'drift: somebody changed what Berth had made');
-      }
-      return { provider, drifted, orphans: await this.#orphans(runtime, keys, signal) };
+      const orphans = await this.#orphans(runtime, keys, signal);
+      const inDepth =
+        pace.recollected === undefined ? [] : await this.#inDepth(runtime, keys, { signal, pace });
+      const drifted = [...inDepth, ...this.#drifted(runtime, this.#options.served(runtime), inDepth)];
+      return { provider, drifted: drifted.toSorted((a, b) => compareText(a.key, b.key)), orphans };
     } catch (error) {
       signal.throwIfAborted();
       const { code, message } = asBerthError(error);
@@ -88,12 +101,41 @@ export class Sweep {
     }
   }
 
-  #drifted(runtime: ProviderRuntime): SweepReport['drifted'] {
-    const { drift, served } = this.#options;
-    return served(runtime)
+  /** Reads one slice of the load balancers after another in depth, spread over time; says what drifted as it goes. */
+  async #inDepth(
+    runtime: ProviderRuntime,
+    keys: readonly ServiceKey[],
+    { signal, pace }: { readonly signal: AbortSignal; readonly pace: SweepPace },
+  ): Promise<SweepReport['drifted']> {
+    const slices = Math.ceil(keys.length / SLICE);
+    const drifted: SweepReport['drifted'][number][] = [];
+    for (let index = 0; index < slices; index++) {
+      if (pace.spreadMs > 0) await sleep(this.#options.clock, pace.spreadMs / slices, signal);
+      const slice = keys.slice(index * SLICE, (index + 1) * SLICE);
+      await runtime.observeKeys(slice, signal);
+      drifted.push(...this.#drifted(runtime, slice, drifted));
+    }
+    return drifted;
+  }
+
+  #drifted(
+    runtime: ProviderRuntime,
+    keys: readonly ServiceKey[],
+    known: SweepReport['drifted'],
+  ): SweepReport['drifted'] {
+    const { drift, log, drifts, onDrift } = this.#options;
+    const provider = runtime.provider.name;
+    const found = keys
+      .filter((key) => !known.some((one) => one.key === key))
       .map((key) => ({ key, steps: drift(key, runtime) }))
       .filter(({ steps }) => steps.length > 0)
       .toSorted((a, b) => compareText(a.key, b.key));
+    for (const { key, steps } of found) {
+      drifts.record({ provider }, 1);
+      log.warn({ provider, key, steps: steps.length }, 'drift: somebody changed what Berth had made');
+    }
+    onDrift(found.map(({ key }) => key));
+    return found;
   }
 
   async #orphans(

@@ -39,6 +39,8 @@ export const ANNOTATION_SOURCE_RANGES = 'service.beta.kubernetes.io/load-balance
 export const LABEL_EXCLUDE_NODE = 'node.kubernetes.io/exclude-from-external-load-balancers';
 /** Taints that say that a node is about to go: cluster-autoscaler's and Karpenter's. */
 export const LEAVING_TAINTS: readonly string[] = ['ToBeDeletedByClusterAutoscaler', 'karpenter.sh/disrupted'];
+/** On the Lease: a hash of the nodes that all load balancers have as targets, once they all have them. */
+export const ANNOTATION_NODES = 'berth.dev/nodes';
 /** Name of the leader-election Lease in Berth's namespace. */
 export const LEASE_NAME = 'berth-controller';
 /** Event source and field manager. */

@@ -56,6 +56,7 @@ export class ObservedState implements Observed {
   /** Merges what a step changed. Changes of one stage may arrive in any order. */
   merge(step: Pick<Step, 'scope'>, change: Change<ObservedLoadBalancer>): void {
     if (change.shared !== undefined) this.#shared = change.shared(this.#shared);
+    if (change.environment !== undefined) this.#environment = change.environment(this.#environment);
     if (change.loadBalancer === undefined || step.scope === SHARED) return;
     this.set(step.scope, change.loadBalancer(this.#loadBalancers.get(step.scope)));
   }

@@ -40,6 +40,7 @@ async function disturbed(
       const way = ways(driver, `way-${index}-${at}`)[index];
       assert.ok(way !== undefined);
       if (way.from !== undefined) await driver.converge(way.from);
+      await prepared(driver, way.to);
       const steps = driver.plan(way.to);
       length = steps.length;
       assert.ok(length > 0 || way.what === 'update', `there is nothing to ${way.what}`);
@@ -47,6 +48,11 @@ async function disturbed(
       await reaches(driver, way);
     }
   }
+}
+
+/** As the core does before it carries out a plan: what load balancers share is there. */
+async function prepared(driver: Driver, goal: LoadBalancer | ServiceKey): Promise<void> {
+  if (typeof goal === 'object') await driver.convergeShared(goal);
 }
 
 async function reaches(driver: Driver, { to }: Way): Promise<void> {
@@ -103,6 +109,7 @@ export const faultCases: readonly ConformanceCase[] = [
       for (let at = 0; at <= length; at++) {
         const wanted = ways(driver, `half-${at}`)[0]?.to;
         assert.ok(typeof wanted === 'object');
+        await prepared(driver, wanted);
         for (const step of driver.plan(wanted).slice(0, at)) await driver.apply(step);
         await driver.converge(wanted.key);
         await driver.crash();
@@ -121,6 +128,7 @@ export const faultCases: readonly ConformanceCase[] = [
         const way = ways(driver, `turned-${index}`)[index];
         assert.ok(way !== undefined);
         if (way.from !== undefined) await driver.converge(way.from);
+        await prepared(driver, way.to);
         const steps = driver
           .plan(way.to)
           .toReversed()
