@@ -105,28 +105,16 @@ export class Controller {
     const targets = (): NodeWatch['targets'] => this.#nodes.targets;
     const { labelsOf } = this.#nodes;
     const endpoints = (key: ServiceKey): ReturnType<EndpointSource['of']> => cluster.endpoints.of(key);
+    const reporter = this.#reporter;
+    const around = { cluster, runtimes: this.runtimes, serving, targets, labelsOf, endpoints, reporter };
     this.#pass = new ServicePass({
-      cluster,
-      runtimes: this.runtimes,
-      serving,
-      targets,
-      labelsOf,
-      endpoints,
+      ...around,
       allocateNodePorts: settings.allocateNodePorts,
-      reporter: this.#reporter,
       observer: this.#observer,
       clock,
       wake: (keys) => this.#wake(keys),
     });
-    this.inspect = new Inspector({
-      cluster,
-      runtimes: this.runtimes,
-      serving,
-      targets,
-      labelsOf,
-      endpoints,
-      reporter: this.#reporter,
-    });
+    this.inspect = new Inspector(around);
     this.#sweep = new Sweep({
       clock,
       log,
