@@ -18,11 +18,11 @@ interface Line {
   readonly code?: string;
 }
 
-/** Starts proxies with 64 file descriptors, about 40 of which Node itself leaves free. */
-async function limited(): Promise<{ said: readonly Line[]; tcp: Endpoint; udp: Endpoint }> {
+/** Starts proxies with few file descriptors: of 64, Node itself leaves about 40 free. */
+async function limited(files = 64): Promise<{ said: readonly Line[]; tcp: Endpoint; udp: Endpoint }> {
   const backend = await kit.echo();
   const udpBackend = await kit.udpNamed('udp');
-  const command = 'ulimit -n 64; exec "$0" --conditions=source "$@"';
+  const command = `ulimit -n ${files}; exec "$0" --conditions=source "$@"`;
   const args = [process.execPath, SCRIPT, String(backend.port), String(udpBackend.port)];
   const child = spawn('sh', ['-c', command, ...args], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   cleanups.push(
@@ -39,15 +39,20 @@ async function limited(): Promise<{ said: readonly Line[]; tcp: Endpoint; udp: E
 
 describe('the local proxy without file descriptors left', () => {
   it('turns TCP clients away, says why, and serves again afterwards', async () => {
-    const { said, tcp } = await limited();
-    const clients = await Promise.all(Array.from({ length: 80 }, () => kit.dial(tcp)));
-    await kit.until(() => clients.some((client) => client.destroyed), 'a client that is turned away');
-    expect(clients.filter((client) => !client.destroyed).length).toBeGreaterThan(5);
-    await kit.until(() => said.some(({ code }) => code === 'EMFILE'), 'a report of it');
-    for (const client of clients) client.destroy();
-    const served = async (): Promise<boolean> => (await kit.talk(tcp, 'again')).text === 'again';
-    for (let attempt = 0; attempt < 20 && !(await served()); attempt++) await kit.pause(100);
-    expect(await served()).toBe(true);
+    const reports: (string | undefined)[] = [];
+    // With an even or odd number left, accepting or connecting fails first; libuv hides the former from Node.
+    for (const files of [64, 65]) {
+      const { said, tcp } = await limited(files);
+      const clients = await Promise.all(Array.from({ length: 80 }, () => kit.dial(tcp)));
+      await kit.until(() => clients.some((client) => client.destroyed), 'a client that is turned away');
+      expect(clients.filter((client) => !client.destroyed).length).toBeGreaterThan(5);
+      for (const client of clients) client.destroy();
+      const served = async (): Promise<boolean> => (await kit.talk(tcp, 'again')).text === 'again';
+      for (let attempt = 0; attempt < 20 && !(await served()); attempt++) await kit.pause(100);
+      expect(await served()).toBe(true);
+      reports.push(...said.map(({ code }) => code));
+    }
+    expect(reports).toContain('EMFILE');
   });
 
   it('drops datagrams of new UDP clients, says why, and serves them again afterwards', async () => {
