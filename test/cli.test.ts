@@ -360,7 +360,7 @@ describe('berth sweep', () => {
     const { code, err } = await ground.run('sweep', '--delete');
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^berth: the Lease berth-system\/berth-controller is held by leader, .*--replicas=0.*\n$/,
+      /^berth: the Lease berth-system\/berth-controller is held by leader, .*Stop that process first.*\n$/,
     );
   });
 

@@ -7,7 +7,7 @@ import { claimed, deleteEverything, deletionPlan, release } from '../src/control
 import { unseen } from '../src/controller/unseen.ts';
 import { KubeClient, listServices, type Connection } from '../src/kube/index.ts';
 import { Denied, NotReady, Transient } from '../src/model/errors.ts';
-import { FINALIZER } from '../src/model/names.ts';
+import { ANNOTATION_APPLIED, FINALIZER } from '../src/model/names.ts';
 import { keyOf } from '../src/model/service.ts';
 import { systemClock } from '../src/provider/clock.ts';
 import { MemoryCloud } from '../src/provider/memory.ts';
@@ -173,11 +173,19 @@ describe('sweeping once', () => {
 describe('letting go of a Service', () => {
   const services = async () => claimed(await listServices({ client, signal: over.signal }));
 
-  it('is for those that carry our finalizer or our condition, sorted', async () => {
+  it('is for those that carry our finalizer, our condition or our annotation, sorted', async () => {
     await served('b', 'a');
     sandbox.objects.patch({ resource: 'services', name: 'b' }, { metadata: { finalizers: null } });
     aService('untouched');
-    expect((await services()).map(keyOf)).toEqual(['default/a', 'default/b']);
+    aService('c');
+    const annotations = { [ANNOTATION_APPLIED]: '{}', 'example.com/other': 'stays' };
+    sandbox.objects.patch({ resource: 'services', name: 'c' }, { metadata: { annotations } });
+    const found = await services();
+    expect(found.map(keyOf)).toEqual(['default/a', 'default/b', 'default/c']);
+    for (const service of found) await release(service, { client, signal: over.signal, emptied: false });
+    expect(await services()).toEqual([]);
+    const { metadata } = sandbox.objects.get({ resource: 'services', name: 'c' }) ?? {};
+    expect(metadata?.annotations).toEqual({ 'example.com/other': 'stays' });
   });
 
   it('copes with somebody who edits the Service at the same moment', async () => {
@@ -263,11 +271,17 @@ describe('acting in the place of the leader', () => {
 
   it('refuses at once while somebody holds it, naming who', async () => {
     const renewTime = new Date().toISOString().replace('Z', '000Z');
-    aLease({ holderIdentity: `pod-1_${crypto.randomUUID()}`, leaseDurationSeconds: 15, renewTime });
-    expect(await leaderNow(options())).toBe('pod-1');
+    const pod = 'berth-7d4b9c6f58-x2x9k';
+    aLease({ holderIdentity: `${pod}_${crypto.randomUUID()}`, leaseDurationSeconds: 15, renewTime });
+    expect(await leaderNow(options())).toBe(pod);
     const work = vi.fn();
     const begun = performance.now();
-    await expect(actAsLeader(options(), work)).rejects.toMatchObject({ code: 'LeaderIsRunning' });
+    await expect(actAsLeader(options(), work)).rejects.toMatchObject({
+      code: 'LeaderIsRunning',
+      message:
+        `the Lease berth-system/berth-controller is held by ${pod}, so a controller is at work. ` +
+        'Stop it first (kubectl --namespace berth-system scale deployment berth --replicas=0), then run this again.',
+    });
     expect(performance.now() - begun).toBeLessThan(1_000);
     expect(work).not.toHaveBeenCalled();
   });

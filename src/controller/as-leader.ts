@@ -44,6 +44,7 @@ export async function actAsLeader<T>(
   const lease = await readControllerLease({ client, namespace: election.namespace, signal });
   if (lease !== undefined && seemsAlive(lease, Date.now())) throw running(lease.holder, election.namespace);
   const gaveUp = new AbortController();
+  let elected = false;
   let outcome: { readonly value: T } | undefined;
   let timer: NodeJS.Timeout | undefined;
   const refuse = (holder: string): void => gaveUp.abort(running(holder, election.namespace));
@@ -54,6 +55,7 @@ export async function actAsLeader<T>(
       ...election,
       signal: AbortSignal.any([signal, gaveUp.signal]),
       onElected: async (leadership) => {
+        elected = true;
         clearTimeout(timer);
         outcome = {
           value: await work({
@@ -63,8 +65,10 @@ export async function actAsLeader<T>(
         };
       },
       onStandby: (holder) => {
+        // The watch may show our own write before the election has stopped listening to it.
+        if (elected || holder === election.identity) return;
         if (holder !== lease?.holder) return refuse(holder);
-        onWait?.(holder);
+        onWait?.(holderName(holder));
         timer ??= setTimeout(() => refuse(holder), lease.durationMs + MARGIN_MS);
       },
       onTrouble: (error) => log.warn({ error: String(error) }, 'the Lease could not be read or renewed'),
@@ -97,9 +101,16 @@ function seemsAlive({ holder, renewTime, durationMs }: LeaseRecord, nowMs: numbe
 }
 
 function running(holder: string, namespace: string): Denied {
+  const name = holderName(holder);
+  // Pods of a Deployment are called DEPLOYMENT-TEMPLATE-POD.
+  const deployment = /^(.+)-[a-z0-9]{5,10}-[a-z0-9]{5}$/.exec(name)?.[1];
+  const how =
+    deployment === undefined
+      ? 'Stop that process first'
+      : `Stop it first (kubectl --namespace ${namespace} scale deployment ${deployment} --replicas=0)`;
   return new Denied('LeaderIsRunning', {
-    message: `the Lease ${namespace}/${LEASE_NAME} is held by ${holderName(holder)}, so a controller is at work`,
-    remedy: `Stop it first (kubectl --namespace ${namespace} scale deployment berth-controller --replicas=0), then run this again`,
+    message: `the Lease ${namespace}/${LEASE_NAME} is held by ${name}, so a controller is at work`,
+    remedy: `${how}, then run this again`,
   });
 }
 

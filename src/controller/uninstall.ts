@@ -1,5 +1,4 @@
 import {
-  clearCondition,
   getService,
   isApiError,
   patchStatus,
@@ -8,7 +7,7 @@ import {
   type KubeClient,
 } from '../kube/index.ts';
 import { asBerthError } from '../model/errors.ts';
-import { CONDITION } from '../model/names.ts';
+import { ANNOTATION_APPLIED, CONDITION } from '../model/names.ts';
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import { hasFinalizer } from '../plan/lifecycle.ts';
 import { compareText, SHARED } from '../plan/step.ts';
@@ -28,7 +27,12 @@ export interface Failure {
 /** Services that carry a trace of ours, sorted by key. Pure. */
 export function claimed(services: readonly Service[]): readonly Service[] {
   return services
-    .filter((service) => hasFinalizer(service) || service.conditions.some(({ type }) => type === CONDITION))
+    .filter(
+      (service) =>
+        hasFinalizer(service) ||
+        service.conditions.some(({ type }) => type === CONDITION) ||
+        service.annotations[ANNOTATION_APPLIED] !== undefined,
+    )
     .toSorted((a, b) => compareText(keyOf(a), keyOf(b)));
 }
 
@@ -41,8 +45,8 @@ export interface Release {
 }
 
 /**
- * Takes our condition and our finalizer from a Service, in that order, so that one that is being deleted is still there
- * for the first. What others wrote stays. A Service that is gone counts as done.
+ * Takes our condition, our annotation and our finalizer from a Service, the finalizer last, because one that is being
+ * deleted is gone with it. What others wrote stays. A Service that is gone counts as done.
  *
  * @throws ApiError
  */
@@ -51,9 +55,12 @@ export async function release(service: Service, { client, signal, emptied }: Rel
   let current: Service | undefined = service;
   for (let conflicts = 0; current !== undefined;) {
     try {
-      const cleared: unknown = emptied
-        ? await patchStatus(context, current, { ingress: [], condition: null, nowMs: 0 })
-        : await clearCondition(context, current);
+      const cleared = await patchStatus(context, current, {
+        ...(emptied ? { ingress: [] } : {}),
+        condition: null,
+        annotations: { [ANNOTATION_APPLIED]: null },
+        nowMs: 0,
+      });
       await removeFinalizer(context, toService(cleared) ?? current);
       return;
     } catch (error) {
