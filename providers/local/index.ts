@@ -6,6 +6,7 @@
 import { CONTRACT, type Host, type Provider } from '@berth/core';
 import { apply } from './apply.ts';
 import { capabilities } from './capabilities.ts';
+import { check } from './check.ts';
 import { configSchema, type LocalConfig } from './config.ts';
 import { ingress } from './ingress.ts';
 import { observe } from './observe.ts';
@@ -23,17 +24,19 @@ export function providerOver(
   proxies: Proxies,
   config: LocalConfig,
 ): Provider<LocalLoadBalancer, LocalSettings> {
+  const settings = settingsWith(config.defaults);
   return {
     contract: CONTRACT,
     name: 'local',
     classes: ['berth.dev/local'],
     capabilities,
-    settings: settingsWith(config.defaults),
+    settings,
     pools: () => config.pools,
     observe: async (signal, keys) => {
       signal.throwIfAborted();
       return observe(proxies, keys);
     },
+    check: (desired) => check(desired, settings),
     plan,
     apply: async (step, _observed, signal) => {
       signal.throwIfAborted();
