@@ -105,23 +105,41 @@ export interface CloudControl {
   reset(): Promise<void>;
 }
 
+/** A question to the control endpoint of our LocalStack. */
+interface Question {
+  /** Default `GET`. */
+  readonly method?: string;
+  /** Below `/_berth/`. */
+  readonly path: string;
+  readonly body?: unknown;
+}
+
+/**
+ * Asks the control endpoint.
+ *
+ * @throws Error without an endpoint, which is what somebody else's cloud is, and for questions that it does not know.
+ */
+export async function askCloud<T>(endpoint: string | undefined, question: Question): Promise<T> {
+  if (endpoint === undefined)
+    throw new Error(
+      'Faults, settings, records and reset exist only in the LocalStack that the tests start themselves. ' +
+        'Unset AWS_ENDPOINT_URL, or do without them.',
+    );
+  const { method = 'GET', path, body } = question;
+  const response = await fetch(`${endpoint}/_berth/${path}`, {
+    method,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  if (!response.ok)
+    throw new Error(`${method} ${path}: ${response.status} ${await response.text()}. Correct the test.`);
+  return (await response.json()) as T;
+}
+
 /** Control over one account; without an endpoint every use of it is an error. */
 export function controlOf(endpoint: string | undefined, account: string): CloudControl {
-  const ask = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
-    if (endpoint === undefined)
-      throw new Error(
-        'Faults, settings, records and reset exist only in the LocalStack that the tests start themselves. ' +
-          'Unset AWS_ENDPOINT_URL, or do without them.',
-      );
-    const response = await fetch(`${endpoint}/_berth/${account}/${path}`, {
-      method,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(30_000),
-    });
-    if (!response.ok)
-      throw new Error(`${method} ${path}: ${response.status} ${await response.text()}. Correct the test.`);
-    return (await response.json()) as T;
-  };
+  const ask = <T>(method: string, path: string, body?: unknown): Promise<T> =>
+    askCloud<T>(endpoint, { method, path: `${account}/${path}`, body });
   const add = async (fault: Fault): Promise<ActiveFault> => {
     const { id } = await ask<{ id: number }>('POST', 'faults', fault);
     const hits = async (): Promise<number> => {

@@ -51,13 +51,13 @@ export interface EksVpc {
 
 /**
  * Lays out a VPC the way EKS users have it: three zones with a public and a private subnet each, an internet gateway, a
- * public and a private route table, a node security group, instances in the private subnets.
+ * public and a private route table, a node security group, instances in the private subnets. None of it is recorded.
  *
  * @throws what the SDK throws.
  */
 export async function eksVpc(account: CloudAccount, options: EksVpcOptions = {}): Promise<EksVpc> {
   const sdk = await import('@aws-sdk/client-ec2');
-  const ec2 = new sdk.EC2Client(account.sdk);
+  const ec2 = new sdk.EC2Client(account.byHand);
   const layout: Layout = {
     ec2,
     sdk,

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureLocalStack, type LocalStackAvailability } from '../../infra/localstack/install.ts';
-import { type CloudControl, controlOf } from './cloud-control.ts';
+import { askCloud, type CloudControl, controlOf } from './cloud-control.ts';
 import { Daemon, dismissGuard, freePort, startGuard } from './daemon.ts';
 import { harnessEnvironment } from './environment.ts';
 
@@ -22,6 +22,7 @@ export interface SdkConfig {
   readonly endpoint?: string;
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
   readonly maxAttempts: number;
+  readonly userAgentAppId?: string;
 }
 
 /**
@@ -33,6 +34,8 @@ export interface CloudAccount extends CloudControl {
   readonly id: string;
   readonly region: string;
   readonly sdk: SdkConfig;
+  /** For what a test does itself, such as a change "by hand": no fault and no latency, and not recorded. */
+  readonly byHand: SdkConfig;
   /** What a child process needs in its environment to use this account. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -45,6 +48,8 @@ export interface LocalStack extends CloudAccount {
   readonly isOurs: boolean;
   /** An account that nobody has used yet. On somebody else's endpoint always the same one. */
   account(): CloudAccount;
+  /** Every operation called since the start in any account, as in `elbv2:CreateListener`; not those by hand. */
+  operations(): Promise<readonly string[]>;
   /** Everything that LocalStack has logged. */
   log(): Promise<string>;
   /** Ends it and removes its files. Safe to call twice. */
@@ -203,16 +208,19 @@ function ownCloud(own: OwnCloud): LocalStack {
     endpoint,
     isOurs: true,
     account,
+    operations: () => operationsOf(endpoint),
     log: () => readFile(join(own.dir, 'localstack.log'), 'utf8'),
     stop: own.stop,
   };
 }
 
 function accountOf(endpoint: string, region: string, id: string): CloudAccount {
+  const sdk = { region, endpoint, credentials: { accessKeyId: id, secretAccessKey: 'test' }, maxAttempts: 1 };
   return {
     id,
     region,
-    sdk: { region, endpoint, credentials: { accessKeyId: id, secretAccessKey: 'test' }, maxAttempts: 1 },
+    sdk,
+    byHand: { ...sdk, userAgentAppId: 'by-hand' },
     env: {
       AWS_ENDPOINT_URL: endpoint,
       AWS_REGION: region,
@@ -221,6 +229,11 @@ function accountOf(endpoint: string, region: string, id: string): CloudAccount {
     },
     ...controlOf(endpoint, id),
   };
+}
+
+async function operationsOf(endpoint: string | undefined): Promise<readonly string[]> {
+  const { operations } = await askCloud<{ operations: string[] }>(endpoint, { path: 'operations' });
+  return operations;
 }
 
 /** Somebody else's endpoint: no account can be made, no fault injected, nothing reset. */
@@ -232,10 +245,12 @@ function foreignCloud(endpoint: string, options: LocalStackOptions): LocalStack 
     const value = environment[name];
     return value === undefined ? [] : [[name, value] as const];
   });
+  const sdk = { region, endpoint, maxAttempts: 1 };
   const account: CloudAccount = {
     id: '',
     region,
-    sdk: { region, endpoint, maxAttempts: 1 },
+    sdk,
+    byHand: sdk,
     env: { AWS_ENDPOINT_URL: endpoint, AWS_REGION: region, ...Object.fromEntries(passed) },
     ...controlOf(undefined, ''),
   };
@@ -244,6 +259,7 @@ function foreignCloud(endpoint: string, options: LocalStackOptions): LocalStack 
     endpoint,
     isOurs: false,
     account: () => account,
+    operations: () => operationsOf(undefined),
     log: () => Promise.resolve(''),
     stop: () => Promise.resolve(),
   };

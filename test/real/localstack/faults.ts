@@ -6,6 +6,7 @@ import {
   DescribeAddressesCommand,
   DescribeNetworkInterfacesCommand,
   DescribeSecurityGroupsCommand,
+  EC2Client,
 } from '@aws-sdk/client-ec2';
 import { beforeAll, expect, it } from 'vitest';
 import type { LocalStack } from '../../harness/localstack.ts';
@@ -115,6 +116,19 @@ export function faults(cloud: () => LocalStack): void {
       parameters: { Name: 'bad.name', Port: 30_080 },
       outcome: 'ValidationError',
     });
+  });
+
+  it('leave what a test does by hand alone, and unrecorded', async () => {
+    const account = cloud().account();
+    await account.faults.deny('ec2', '*');
+    await account.settings.set({ latencyMs: 60_000 });
+    const byHand = new EC2Client(account.byHand);
+    expect(await refusal(byHand.send(new DescribeAddressesCommand({})))).toBe('no error');
+    expect(await account.calls.counts()).toEqual({});
+    expect(await cloud().operations()).toEqual(
+      expect.arrayContaining(['ec2:CreateSecurityGroup', 'elbv2:CreateTargetGroup']),
+    );
+    expect(await cloud().operations()).not.toContain('ec2:CreateVpc');
   });
 
   it('of one account leave another alone, and a reset leaves nothing', async () => {

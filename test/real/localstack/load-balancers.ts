@@ -9,7 +9,12 @@ import {
   SetSecurityGroupsCommand,
   SetSubnetsCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { CreateSubnetCommand, CreateVpcCommand, DescribeNetworkInterfacesCommand } from '@aws-sdk/client-ec2';
+import {
+  CreateSubnetCommand,
+  CreateVpcCommand,
+  DescribeNetworkInterfacesCommand,
+  EC2Client,
+} from '@aws-sdk/client-ec2';
 import { beforeAll, expect, it } from 'vitest';
 import type { LocalStack } from '../../harness/localstack.ts';
 import { asMap, aWorld, refusal, type World } from './world.ts';
@@ -194,7 +199,7 @@ export function loadBalancers(cloud: () => LocalStack): void {
   });
 
   it('that face the internet need an internet gateway in the VPC, and free addresses in each subnet', async () => {
-    const { ec2 } = world;
+    const ec2 = new EC2Client(world.account.byHand);
     const { Vpc } = await ec2.send(new CreateVpcCommand({ CidrBlock: '10.9.0.0/16' }));
     const { Subnet } = await ec2.send(
       new CreateSubnetCommand({ VpcId: Vpc!.VpcId, CidrBlock: '10.9.0.0/28' }),

@@ -4,6 +4,8 @@ import {
   type AuthorizeSecurityGroupIngressCommandOutput,
   CreateManagedPrefixListCommand,
   DeleteSecurityGroupCommand,
+  DescribeNetworkInterfacesCommand,
+  DescribeSecurityGroupsCommand,
   DescribeSecurityGroupRulesCommand,
   type IpPermission,
   RevokeSecurityGroupIngressCommand,
@@ -67,6 +69,45 @@ export function securityGroups(cloud: () => LocalStack): void {
       { ...ports, PrefixListIds: [{ PrefixListId: PrefixList!.PrefixListId, Description: 'list' }] },
     );
     expect((await rulesOf(group)).map(({ Description }) => Description)).toEqual(['range', 'group', 'list']);
+    const { SecurityGroups } = await world.ec2.send(new DescribeSecurityGroupsCommand({ GroupIds: [group] }));
+    expect(SecurityGroups?.[0]?.IpPermissions).toMatchObject([
+      {
+        IpRanges: [{ Description: 'range' }],
+        UserIdGroupPairs: [{ Description: 'group' }],
+        PrefixListIds: [{ Description: 'list' }],
+      },
+    ]);
+  });
+
+  it('hold a rule by protocol, ports and source, whatever its description and the bits behind the prefix', async () => {
+    const [group, source] = [await world.securityGroup(), await world.securityGroup()];
+    const fromGroup = (Description?: string): IpPermission => ({
+      IpProtocol: 'tcp',
+      FromPort: 80,
+      ToPort: 80,
+      UserIdGroupPairs: [{ GroupId: source, ...(Description ? { Description } : {}) }],
+    });
+    await authorize(group, fromGroup('one'), permission(80, '10.1.2.3/8'));
+    expect((await rulesOf(group)).map(({ CidrIpv4 }) => CidrIpv4)).toEqual([undefined, '10.0.0.0/8']);
+    expect(await refusal(authorize(group, fromGroup('two')))).toBe('InvalidPermission.Duplicate');
+    expect(await refusal(authorize(group, permission(80, '10.9.9.9/8')))).toBe('InvalidPermission.Duplicate');
+    await world.ec2.send(
+      new RevokeSecurityGroupIngressCommand({
+        GroupId: group,
+        IpPermissions: [fromGroup(), permission(80, '10.0.0.0/8')],
+      }),
+    );
+    expect(await rulesOf(group)).toEqual([]);
+  });
+
+  it('are found on the network interfaces that have them, also on those of instances', async () => {
+    const { NetworkInterfaces } = await world.ec2.send(
+      new DescribeNetworkInterfacesCommand({
+        Filters: [{ Name: 'group-id', Values: [world.vpc.nodeSecurityGroup] }],
+      }),
+    );
+    const instances = NetworkInterfaces?.map(({ Attachment }) => Attachment?.InstanceId);
+    expect(instances?.toSorted()).toEqual(world.vpc.instances.map(({ id }) => id).toSorted());
   });
 
   it('have 60 rules a family at most, where a prefix list counts as all its entries', async () => {

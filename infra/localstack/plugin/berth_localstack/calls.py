@@ -28,11 +28,18 @@ class Call:
 
 
 _calls: dict[str, list[Call]] = defaultdict(list)
+_operations: set[str] = set()
 
 
 def record(account_id: str, call: Call) -> None:
     """Appends; appending is atomic in CPython."""
     _calls[account_id].append(call)
+    _operations.add(f"{call.service}:{call.operation}")
+
+
+def operations() -> list[str]:
+    """Every operation that was ever called in any account, whatever was forgotten since."""
+    return sorted(_operations)
 
 
 def of(account_id: str) -> list[Call]:

@@ -22,6 +22,12 @@ class Control:
         del request
         return {"ready": True}
 
+    @route("/_berth/operations", methods=["GET"])
+    def operations(self, request: Request) -> dict[str, Any]:
+        """What was ever called in any account."""
+        del request
+        return {"operations": calls.operations()}
+
     @route("/_berth/<account>/reset", methods=["POST"])
     def reset(self, request: Request, account: str) -> dict[str, Any]:
         """Forgets resources, settings, faults and calls."""

@@ -16,6 +16,8 @@ from .errors import refuse
 from .state import settings
 
 CONNECTION = "berth.connection"
+BY_HAND = "app/by-hand"
+"""In the user agent of calls that a test makes for itself: they meet no fault and no latency and are not recorded."""
 
 
 def install() -> None:
@@ -29,6 +31,8 @@ def before(chain: HandlerChain, context: RequestContext, response: Response) -> 
     """Raises the error of a fault, or closes the connection, before the service sees the call."""
     del response
     if context.service is None or context.operation is None:
+        return
+    if BY_HAND in context.request.headers.get("User-Agent", ""):
         return
     service, operation = context.service.service_name, context.operation.name
     call = calls.Call(service, operation, dict(context.service_request or {}))
