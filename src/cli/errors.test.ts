@@ -59,6 +59,15 @@ describe('an error that ends the process', () => {
     expect(lines[0]).not.toContain('by itself');
   });
 
+  it('a defect says on one line what happened and where, and whom to tell', () => {
+    const { lines, exitCode } = verdictOf(new TypeError('x is not a function'));
+    expect(exitCode).toBe(EXIT.failed);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(
+      /^internal error: x is not a function at .*errors\.test\.ts:\d+:\d+.*report this line/,
+    );
+  });
+
   it('an address in use is named, with what to do', async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));

@@ -63,7 +63,24 @@ export function verdictOf(error: unknown): Verdict {
   }
   if (isBerthError(error))
     return { lines: [error.message], exitCode: ENVIRONMENTAL[error.code] ?? EXIT.failed };
-  return listenVerdict(error) ?? { lines: [messageOf(error)], exitCode: EXIT.failed };
+  return (
+    listenVerdict(error) ?? {
+      lines: [isDefect(error) ? defectText(error) : messageOf(error)],
+      exitCode: EXIT.failed,
+    }
+  );
+}
+
+/** Whether the language itself threw it: nobody outside of the program can do anything about it. */
+function isDefect(error: unknown): error is Error {
+  return [TypeError, ReferenceError, RangeError, SyntaxError].some((kind) => error instanceof kind);
+}
+
+/** What happened and where, on one line, so that it can be reported as it stands. */
+function defectText(error: Error): string {
+  const place = /\n\s+at (.+)/.exec(error.stack ?? '')?.[1];
+  const where = place === undefined ? '' : ` at ${place}`;
+  return `internal error: ${error.message}${where}. This is a defect of Berth or of a provider: report this line (--log-level debug has more).`;
 }
 
 /** Classified errors of ours that are about this machine or its way to the cluster. */

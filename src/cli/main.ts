@@ -1,10 +1,3 @@
-import { explainCommand } from './commands/explain.ts';
-import { planCommand } from './commands/plan.ts';
-import { runCommand } from './commands/run.ts';
-import { statusCommand } from './commands/status.ts';
-import { sweepCommand, sweepDeleteCommand } from './commands/sweep.ts';
-import { uninstallCommand } from './commands/uninstall.ts';
-import { demoCommand } from './demo/demo.ts';
 import { readEnvironment, type Environment } from './environment.ts';
 import { verdictOf } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -33,6 +26,9 @@ export async function main(argv: readonly string[]): Promise<void> {
   // A reader that went away (`berth status | head -1`) has read what it wanted.
   process.stdout.on('error', () => process.exit(EXIT.ok));
   const stop = stopSignals(() => process.exit(EXIT.interrupted));
+  process.on('uncaughtException', (error) =>
+    process.exit(tellError(error, { terminal, debug: argv.includes('debug') })),
+  );
   // Timers of the core keep no process alive, so a command that only waits for one would end in the middle.
   const alive = setInterval(() => {}, 2 ** 30);
   const { signal } = stop;
@@ -52,11 +48,19 @@ export async function runCommandLine(argv: readonly string[], surroundings: Surr
   } catch (error) {
     // What a signal cuts short is not a failure; a process that serves until it is told to stop has done its work.
     if (surroundings.signal.aborted) return SERVING.has(line.name) ? EXIT.ok : EXIT.interrupted;
-    const { lines, exitCode } = verdictOf(error);
-    for (const text of lines) terminal.err.write(`berth: ${text}\n`);
-    if (line.flags.logLevel === 'debug' && error instanceof Error) terminal.err.write(`${error.stack}\n`);
-    return exitCode;
+    return tellError(error, { terminal, debug: line.flags.logLevel === 'debug' });
   }
+}
+
+/** Tells people of an error that ends the process, and returns the exit code. */
+function tellError(
+  error: unknown,
+  { terminal, debug }: { readonly terminal: Terminal; readonly debug: boolean },
+): ExitCode {
+  const { lines, exitCode } = verdictOf(error);
+  for (const text of lines) terminal.err.write(`berth: ${text}\n`);
+  if (debug && error instanceof Error) terminal.err.write(`${error.stack}\n`);
+  return exitCode;
 }
 
 /** Commands that go on until they are told to stop. */
@@ -85,26 +89,23 @@ const LOG_LEVEL: Readonly<Record<CommandLine['name'], LogLevel>> = {
   demo: 'error',
 };
 
+/** Each command is loaded when it is called: `run`, which stays, needs neither tables nor the sandbox in memory. */
 async function dispatch(line: CommandLine, invocation: Invocation): Promise<ExitCode> {
-  switch (line.name) {
+  const { name, flags } = line;
+  switch (name) {
     case 'run':
-      return await runCommand(invocation);
+      return await (await import('./commands/run.ts')).runCommand(invocation);
     case 'plan':
-      return await planCommand(invocation, { detailedExitcode: line.flags.detailedExitcode ?? false });
+      return await (await import('./commands/plan.ts')).planCommand(invocation, flags);
     case 'explain':
-      return await explainCommand(invocation, line);
+      return await (await import('./commands/explain.ts')).explainCommand(invocation, line);
     case 'status':
-      return await statusCommand(invocation);
+      return await (await import('./commands/status.ts')).statusCommand(invocation);
     case 'sweep':
-      return line.flags.delete === true
-        ? await sweepDeleteCommand(invocation)
-        : await sweepCommand(invocation);
+      return await (await import('./commands/sweep.ts')).sweepCommand(invocation, flags);
     case 'uninstall':
-      return await uninstallCommand(invocation, {
-        delete: line.flags.delete ?? false,
-        dryRun: line.flags.dryRun ?? false,
-      });
+      return await (await import('./commands/uninstall.ts')).uninstallCommand(invocation, flags);
     case 'demo':
-      return await demoCommand(invocation, { once: line.flags.once ?? false, port: line.flags.port ?? 0 });
+      return await (await import('./demo/demo.ts')).demoCommand(invocation, flags);
   }
 }

@@ -14,7 +14,7 @@ export interface PlanCounts extends Readonly<Record<StepVerb, number>> {
 /** `berth plan`: the steps that a controller would take now, and what stands in the way. Changes nothing. */
 export async function planCommand(
   invocation: Invocation,
-  { detailedExitcode }: { readonly detailedExitcode: boolean },
+  { detailedExitcode = false }: { readonly detailedExitcode?: boolean },
 ): Promise<ExitCode> {
   const { source, value: plan } = await inquire(invocation, {
     question: 'plan',

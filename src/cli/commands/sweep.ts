@@ -11,8 +11,16 @@ import { isList } from './answers.ts';
 /** Between the two observations that a deletion needs, in milliseconds. */
 const BETWEEN_OBSERVATIONS_MS = 5_000;
 
-/** `berth sweep`: what differs from what was made, and what is ours and belongs to no Service. Changes nothing. */
-export async function sweepCommand(invocation: Invocation): Promise<ExitCode> {
+/** `berth sweep`: reports, or with `--delete` removes what belongs to no Service. */
+export function sweepCommand(
+  invocation: Invocation,
+  flags: { readonly delete?: boolean },
+): Promise<ExitCode> {
+  return flags.delete === true ? removeOrphans(invocation) : report(invocation);
+}
+
+/** What differs from what was made, and what is ours and belongs to no Service. Changes nothing. */
+async function report(invocation: Invocation): Promise<ExitCode> {
   const { source, value: reports } = await inquire(invocation, {
     question: 'sweep',
     accepts: isList<SweepReport>,
@@ -29,8 +37,8 @@ export async function sweepCommand(invocation: Invocation): Promise<ExitCode> {
   return reports.some(({ error }) => error !== undefined) ? EXIT.failed : EXIT.ok;
 }
 
-/** `berth sweep --delete`: deletes orphans, in the place of the leader, which must not be running. */
-export async function sweepDeleteCommand(invocation: Invocation): Promise<ExitCode> {
+/** Deletes orphans, in the place of the leader, which must not be running. */
+async function removeOrphans(invocation: Invocation): Promise<ExitCode> {
   const { terminal, json, log } = invocation;
   const outcome = await withLeadership(invocation, ({ connection, acting }) =>
     withLook(invocation, connection, (looked) =>

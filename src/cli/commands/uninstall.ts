@@ -27,9 +27,9 @@ import { planText } from './plan.ts';
 /** What `uninstall` is told. */
 export interface UninstallFlags {
   /** Deletes the load balancers as well. */
-  readonly delete: boolean;
+  readonly delete?: boolean;
   /** Only prints what would be done. */
-  readonly dryRun: boolean;
+  readonly dryRun?: boolean;
 }
 
 /**
@@ -37,7 +37,7 @@ export interface UninstallFlags {
  * that can no longer be deleted. The load balancers stay, unless `--delete`.
  */
 export function uninstallCommand(invocation: Invocation, flags: UninstallFlags): Promise<ExitCode> {
-  return flags.dryRun ? dryRun(invocation, flags) : act(invocation, flags);
+  return flags.dryRun === true ? dryRun(invocation, flags) : act(invocation, flags);
 }
 
 function dryRun(invocation: Invocation, flags: UninstallFlags): Promise<ExitCode> {
@@ -64,7 +64,7 @@ async function act(invocation: Invocation, flags: UninstallFlags): Promise<ExitC
   const { out, err } = invocation.terminal;
   const { released, failures } = await withLeadership(invocation, async (place) => {
     const undeleted = flags.delete ? await deleteAll(invocation, place) : [];
-    return await releaseAll(invocation, place, { undeleted, emptied: flags.delete });
+    return await releaseAll(invocation, place, { undeleted, emptied: flags.delete === true });
   });
   for (const { key, message } of failures) err.write(`${key}: ${message}\n`);
   const counts = `${counted(released.length, 'Service')} released, ${failures.length} failed`;

@@ -10,9 +10,9 @@ import { tellerFor } from './teller.ts';
 /** What the demo is told. */
 export interface DemoFlags {
   /** Ends after the story. */
-  readonly once: boolean;
+  readonly once?: boolean;
   /** Of the API server; 0 takes any free one. */
-  readonly port: number;
+  readonly port?: number;
 }
 
 /** Between two chapters, for somebody who reads along, in milliseconds. */
@@ -23,7 +23,10 @@ const READING_MS = 1_200;
  *
  * @throws CommandFailed with the check that did not hold.
  */
-export async function demoCommand(invocation: Invocation, { once, port }: DemoFlags): Promise<ExitCode> {
+export async function demoCommand(
+  invocation: Invocation,
+  { once = false, port = 0 }: DemoFlags,
+): Promise<ExitCode> {
   const { terminal, json } = invocation;
   const teller = tellerFor(terminal, json);
   const begun = performance.now();
