@@ -12,10 +12,26 @@ describe('the signals that end a process', () => {
 
   it('a second SIGINT does not wait any longer; a second SIGTERM does, as kubelets send it again', () => {
     const atOnce = vi.fn();
-    const stop = stopSignals(atOnce);
+    let now = 0;
+    const stop = stopSignals(atOnce, () => now);
     process.emit('SIGTERM', 'SIGTERM');
+    now = 1_000;
     process.emit('SIGTERM', 'SIGTERM');
     expect(atOnce).not.toHaveBeenCalled();
+    process.emit('SIGINT', 'SIGINT');
+    expect(atOnce).toHaveBeenCalledOnce();
+    stop.close();
+  });
+
+  it('one Ctrl-C that arrives several times, handed on by programs in between, is one', () => {
+    const atOnce = vi.fn();
+    let now = 0;
+    const stop = stopSignals(atOnce, () => now);
+    process.emit('SIGINT', 'SIGINT');
+    now = 200;
+    process.emit('SIGINT', 'SIGINT');
+    expect(atOnce).not.toHaveBeenCalled();
+    now = 501;
     process.emit('SIGINT', 'SIGINT');
     expect(atOnce).toHaveBeenCalledOnce();
     stop.close();
