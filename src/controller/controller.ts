@@ -1,8 +1,10 @@
 import { keyOf, type Service, type ServiceKey } from '../model/service.ts';
 import type { LoadBalancer } from '../model/load-balancer.ts';
 import type { Node } from '../model/node.ts';
+import { REASONS } from '../model/reasons.ts';
 import { serviceFingerprint, traceText, tracesOf, type ChangeContext } from '../plan/change.ts';
 import { hasFinalizer, needsCleanup } from '../plan/lifecycle.ts';
+import { stepText } from '../plan/step.ts';
 import type { Registry } from '../provider/registry.ts';
 import type { Clock, Log } from '../provider/spi.ts';
 import { recollections } from './applied.ts';
@@ -122,7 +124,7 @@ export class Controller {
       service: (key) => cluster.services.get(key),
       served: (runtime) => this.#served(runtime).map(keyOf),
       drift: (key, runtime) => this.#driftOf(key, runtime),
-      onDrift: (keys) => settings.drift === 'enforce' && this.#wake(keys),
+      onDrift: (found) => this.#drifted(found),
       drifts: metrics.drifts,
       orphans: metrics.orphans,
     });
@@ -328,6 +330,19 @@ export class Controller {
     const context = this.serving(object)?.changeContext ?? NO_CONTEXT;
     if (serviceFingerprint(old, context) !== serviceFingerprint(object, context)) return true;
     return traceText(tracesOf(old)) !== traceText(tracesOf(object)) && !this.#reporter.wrote(key, object);
+  }
+
+  /** Tells people what was changed by hand, and (unless it is only to be observed) plans it back. */
+  #drifted(found: SweepReport['drifted']): void {
+    for (const { key, steps } of found) {
+      const service = this.#options.cluster.services.get(key);
+      const first = steps[0] === undefined ? '' : stepText(steps[0]);
+      const more = steps.length > 1 ? ` (and ${steps.length - 1} more)` : '';
+      const message = `${first}${more}. ${REASONS.DriftDetected.remedy}.`;
+      if (service !== undefined)
+        this.#reporter.event(service, 'Warning', { reason: 'DriftDetected', message });
+    }
+    if (this.#options.settings.drift === 'enforce') this.#wake(found.map(({ key }) => key));
   }
 
   #driftOf(key: ServiceKey, runtime: ProviderRuntime): ReturnType<Inspector['stepsOf']> {

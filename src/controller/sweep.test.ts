@@ -46,6 +46,9 @@ describe('drift', () => {
     expect(world.cloud.loadBalancers.get(KEY)?.targets).toHaveLength(2);
     expect(world.written).toEqual([]);
     expect(await world.metric('berth_drift_total', { provider: 'memory' })).toBe(1);
+    const told = world.cluster.told.find(({ reason }) => reason === 'DriftDetected');
+    expect(told).toMatchObject({ key: KEY, type: 'Warning' });
+    expect(told?.message).toMatch(/listener.*planned back/);
   });
 
   it('is only reported by observe', async () => {

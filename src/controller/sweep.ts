@@ -45,8 +45,8 @@ export interface SweepOptions {
   readonly served: (runtime: ProviderRuntime) => readonly ServiceKey[];
   /** Steps that a pass over the key would take now; `[]` for a key that is not settled and therefore cannot drift. */
   readonly drift: (key: ServiceKey, runtime: ProviderRuntime) => readonly Step[];
-  /** Told of keys that have drifted as soon as that is seen. */
-  readonly onDrift: (keys: readonly ServiceKey[]) => void;
+  /** Told of what has drifted as soon as that is seen. */
+  readonly onDrift: (found: SweepReport['drifted']) => void;
   /** Counter with label provider. */
   readonly drifts: Instrument;
   /** Gauge with label provider. */
@@ -134,7 +134,7 @@ export class Sweep {
       drifts.record({ provider }, 1);
       log.warn({ provider, key, steps: steps.length }, 'drift: somebody changed what Berth had made');
     }
-    onDrift(found.map(({ key }) => key));
+    onDrift(found);
     return found;
   }
 
