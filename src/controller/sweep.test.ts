@@ -48,7 +48,7 @@ describe('drift', () => {
     expect(await world.metric('berth_drift_total', { provider: 'memory' })).toBe(1);
     const told = world.cluster.told.find(({ reason }) => reason === 'DriftDetected');
     expect(told).toMatchObject({ key: KEY, type: 'Warning' });
-    expect(told?.message).toMatch(/listener.*planned back/);
+    expect(told?.message).toMatch(/^create targets all: .*planned back/);
   });
 
   it('is only reported by observe', async () => {
