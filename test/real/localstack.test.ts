@@ -3,11 +3,16 @@ import { describeWithLocalStack, type LocalStack, startLocalStack } from '../har
 import { loadBalancers } from './localstack/load-balancers.ts';
 import { addresses } from './localstack/addresses.ts';
 import { targetGroups } from './localstack/target-groups.ts';
+import { withoutPackages, withoutPython } from './localstack/installation.ts';
 import { listeners } from './localstack/listeners.ts';
 import { tagsAndPages } from './localstack/tags-and-pages.ts';
 import { securityGroups } from './localstack/security-groups.ts';
 import { time } from './localstack/time.ts';
 import { faults } from './localstack/faults.ts';
+
+describe('the installation of LocalStack', () => {
+  withoutPython();
+});
 
 let cloud: LocalStack;
 const running = (): LocalStack => cloud;
@@ -22,6 +27,9 @@ await describeWithLocalStack(
     });
     afterAll(() => cloud?.stop());
 
+    describe('its installation', () => {
+      withoutPackages();
+    });
     describe('load balancers', () => {
       loadBalancers(running);
     });
