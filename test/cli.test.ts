@@ -1,4 +1,7 @@
+import { readdir } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MemoryCloud } from '../src/provider/memory.ts';
 import { startSandbox, type JsonObject, type Sandbox } from '../src/sandbox/index.ts';
@@ -610,6 +613,32 @@ describe('the program', () => {
       expect([...ground.cloud.loadBalancers.keys()]).toEqual(['default/web']);
     },
   );
+
+  it('runs a stranger’s provider that is given as a path, with the section of its short name', async () => {
+    ground.service('web');
+    const directory = join(files.path, 'hello');
+    const config = await files.file(
+      'hello.yaml',
+      JSON.stringify({ providers: { hello: { config: { directory, addresses: ['192.0.2.0/28'] } } } }),
+    );
+    const hello = fileURLToPath(new URL('examples/provider-hello', import.meta.url));
+    const program = startProgram([
+      'run',
+      '--provider',
+      hello,
+      '--config',
+      config,
+      '--kubeconfig',
+      ground.kubeconfig,
+      '--output',
+      'json',
+    ]);
+    await program.says(/"event":"acting"/);
+    await expect.poll(() => ground.get('web')?.ip, { timeout: 5_000 }).toMatch(/^192\.0\.2\./);
+    program.kill('SIGTERM');
+    expect((await program.ended).code).toBe(0);
+    expect(await readdir(directory)).toEqual(['default.web.cfg']);
+  });
 
   it('run ends with 6 when somebody else takes the Lease', async () => {
     const config = await files.file(

@@ -173,12 +173,26 @@ describe('settings', () => {
     expect(resolveSettings({ config }, OUTSIDE).providers).toEqual([
       { spec: '@x/one', section: 'one', classes: ['a/b'], config: { c: 1 } },
       { spec: 'two', section: 'two' },
-      { spec: 'three' },
+      { spec: 'three', section: 'three' },
     ]);
     expect(resolveSettings({ config, provider: ['one', 'other'] }, OUTSIDE).providers).toEqual([
       { spec: '@x/one', section: 'one', classes: ['a/b'], config: { c: 1 } },
       { spec: 'other' },
     ]);
+  });
+
+  it.each([
+    ['./provider-hello', './provider-hello', 'hello'],
+    ['/opt/berth-provider-hello/index.js', '/opt/berth-provider-hello/index.js', undefined],
+    ['/opt/hello.mjs', '/opt/hello.mjs', 'hello'],
+    ['@example/provider-hello', '@example/provider-hello', 'hello'],
+    ['berth-provider-hello', 'berth-provider-hello', 'hello'],
+    ['/opt/elsewhere', '/opt/elsewhere', 'elsewhere-section'],
+    ['other', 'other', undefined],
+  ])('find the section for --provider %s, which loads %s: %s', (given, spec, section) => {
+    const config = fileWith('providers: { hello: {}, elsewhere-section: { provider: /opt/elsewhere } }');
+    const [found] = resolveSettings({ config, provider: [given] }, OUTSIDE).providers;
+    expect(found).toEqual(section === undefined ? { spec } : { spec, section });
   });
 
   it('cannot be changed afterwards', () => {

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { basename, resolve } from 'node:path';
 import type { ControllerSettings } from '../controller/controller.ts';
 import type { ElectionSettings, ProviderSpec } from '../controller/run.ts';
 import { deepFreeze } from '../provider/freeze.ts';
+import { isPath } from '../provider/resolve.ts';
 import { readConfigFile, type FileSettings, type LOG_LEVELS } from './config-file.ts';
 import type { Environment } from './environment.ts';
 import type { ListenAddress } from './values.ts';
@@ -89,20 +91,38 @@ const AT_TERMINAL: ListenAddress = { host: '127.0.0.1', port: 0 };
 /** Which providers to load: those of the flags, else those of the file. A section of the file configures either. */
 function providersOf(
   flags: readonly string[] | undefined,
-  sections: FileSettings['providers'],
+  sections: FileSettings['providers'] = {},
 ): readonly ProviderSpec[] {
-  const names = flags ?? (sections === undefined ? [DEFAULT_PROVIDER] : Object.keys(sections));
-  return names.map((name) => {
-    const section = sections?.[name];
-    if (section === undefined || section === null) return { spec: name };
-    const { provider = name, classes, config } = section;
+  const named = Object.keys(sections);
+  const wanted = flags ?? (named.length > 0 ? named : [DEFAULT_PROVIDER]);
+  return wanted.map((given) => {
+    const name = sectionOf(given, sections);
+    if (name === undefined) return { spec: given };
+    const { provider, classes, config } = sections[name] ?? {};
     return {
-      spec: provider,
+      spec: provider ?? given,
       section: name,
       ...(config === undefined ? {} : { config }),
       ...(classes === undefined ? {} : { classes }),
     };
   });
+}
+
+/**
+ * The section of the file for a provider as a flag names it: the one of that name; the one that loads the same; or,
+ * for a path or package, the one with its short name (`hello` for `./provider-hello` and `@example/provider-hello`).
+ */
+function sectionOf(given: string, sections: NonNullable<FileSettings['providers']>): string | undefined {
+  const names = Object.keys(sections);
+  const path = isPath(given) ? resolve(given) : given;
+  const short = basename(given)
+    .replace(/\.[cm]?[jt]s$/, '')
+    .replace(/^(berth-)?provider-/, '');
+  return (
+    names.find((name) => name === given) ??
+    names.find((name) => sections[name]?.provider === path) ??
+    names.find((name) => name === short && sections[name]?.provider === undefined)
+  );
 }
 
 function electionOf(flags: Flags, file: FileSettings, environment: Environment): ElectionSettings {
