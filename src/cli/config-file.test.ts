@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { parseConfig, readConfigFile } from './config-file.ts';
+import { EXAMPLE, KEYS, parseConfig, readConfigFile } from './config-file.ts';
 import { UsageError } from './errors.ts';
 
 function problemsOf(work: () => unknown): readonly string[] {
@@ -68,6 +68,12 @@ describe('a configuration file', () => {
       listen: { host: '127.0.0.1', port: 9000 },
       logLevel: 'debug',
     });
+  });
+
+  it('is shown in the help as it really is, with every key', () => {
+    const shown = parseConfig(EXAMPLE, 'berth.yaml');
+    expect(Object.keys(shown).toSorted()).toEqual(KEYS.toSorted());
+    expect(shown).toMatchObject({ sweepInterval: 600_000, listen: { host: '127.0.0.1', port: 8080 } });
   });
 
   it('may say nothing', () => {

@@ -22,6 +22,28 @@ export const KINDS = {
   listen: listenAddress,
 } as const;
 
+/** A file with every key of the top level, for `berth run --help`. A test holds it against the schema. */
+export const EXAMPLE = `\
+kubeconfig: /etc/berth/kubeconfig
+context: production
+clusterId: 3f2c1d7e-0000-4000-8000-000000000000
+clusterName: tokyo
+providers:                            # a list of names will do: [local]
+  local:
+    classes: [example.com/internal]   # served beside berth.dev/local
+    config: { pools: [{ name: lan, ranges: [192.168.1.200-192.168.1.220] }] }
+  mine: { provider: ./my-provider }   # a path (from this file's directory) or an npm package
+defaultProvider: local
+leaderElection: { enabled: true, namespace: berth-system }
+sweepInterval: 10m
+drift: enforce
+deleteOrphans: false
+allocateNodePorts: true
+concurrentSyncs: 10
+listen: 127.0.0.1:8080
+logLevel: info
+`;
+
 /** A setting of the file that is a single value of the given kind. */
 function leaf<T>(kind: ValueKind<T>) {
   return z.unknown().transform((value, context): T => {
@@ -68,6 +90,9 @@ const file = z.strictObject({
   listen: leaf(listenAddress).optional(),
   logLevel: leaf(KINDS.logLevel).optional(),
 });
+
+/** The keys of the top level. */
+export const KEYS: readonly string[] = Object.keys(file.shape);
 
 /** A configuration file that has been validated. Durations are milliseconds; what it does not say is absent. */
 export type FileSettings = z.output<typeof file>;
@@ -201,7 +226,7 @@ function suggestion(key: string, path: readonly PropertyKey[]): string {
 }
 
 function knownKeys(path: readonly PropertyKey[]): readonly string[] {
-  if (path.length === 0) return Object.keys(file.shape);
+  if (path.length === 0) return KEYS;
   if (path[0] === 'providers') return Object.keys(section.shape);
   return Object.keys(file.shape.leaderElection.unwrap().shape);
 }

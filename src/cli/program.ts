@@ -1,5 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { KINDS } from './config-file.ts';
+import { EXAMPLE, KINDS } from './config-file.ts';
 import { EXIT, exitCodeHelp, type ExitCode } from './exit-codes.ts';
 import type { Flags } from './settings.ts';
 import type { Terminal } from './terminal.ts';
@@ -114,6 +114,8 @@ function addRun(program: Command, take: Take): void {
       ),
     );
   for (const [name, description] of SWITCHES) addSwitch(command, name, description);
+  const example = EXAMPLE.trimEnd().replaceAll(/^/gm, '  ');
+  command.addHelpText('after', `\nConfiguration file (all keys are optional):\n${example}`);
   finish(command, [
     'berth run --provider local --no-leader-elect',
     'berth run --config berth.yaml --log-level debug',
