@@ -251,6 +251,7 @@ export class FakeCluster implements Cluster {
     return {
       ...before,
       ...(metadata.finalizers === undefined ? {} : { finalizers: metadata.finalizers ?? [] }),
+      annotations: merged(before.annotations, metadata.annotations ?? {}),
       ...(allocates ? { allocateLoadBalancerNodePorts: true, ports: this.#withNodePorts(before) } : {}),
       ingress,
       conditions,
@@ -291,6 +292,15 @@ export class FakeCluster implements Cluster {
     this.#version += 1;
     return String(this.#version);
   }
+}
+
+/** A JSON merge patch of annotations: `null` removes one. */
+function merged(
+  before: Readonly<Record<string, string>>,
+  patch: Readonly<Record<string, string | null>>,
+): Readonly<Record<string, string>> {
+  const entries = Object.entries({ ...before, ...patch });
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null));
 }
 
 type Client = Parameters<typeof addFinalizer>[0]['client'];

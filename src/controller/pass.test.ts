@@ -370,6 +370,48 @@ describe('a Lease that is lost', () => {
   });
 });
 
+describe('a cloud whose reads are behind', () => {
+  const SETTLE_MS = 30_000;
+  const behind = altered(() => ({ settleMs: SETTLE_MS }));
+
+  it('is asked once more before a deletion that finds nothing is believed', async () => {
+    const world = await settledWorld({ providers: behind });
+    world.crash();
+    // The next start does not see what its predecessor made.
+    const made = world.cloud.loadBalancers.get(KEY)!;
+    world.cloud.tamper(KEY, () => undefined);
+    world.cluster.edit(KEY, { deleting: true });
+    await world.start();
+    expect(world.condition()).toBe('Unknown DeletionUnconfirmed');
+    const { signal } = new AbortController();
+    await world.cloud.createLoadBalancer({ key: KEY, uid: made.uid }, made.frontend, signal);
+    await world.advance(SETTLE_MS - 1);
+    expect(world.service().finalizers).toEqual([FINALIZER]);
+    await world.advance(1);
+    expect(world.cloud.loadBalancers.size).toBe(0);
+    expect(world.cluster.service(KEY)).toBeUndefined();
+  });
+
+  it('is believed when it still shows nothing then, with one read', async () => {
+    const world = await settledWorld({
+      services: [{ deleting: true, finalizers: [FINALIZER] }],
+      providers: behind,
+    });
+    world.reset();
+    await world.advance(SETTLE_MS);
+    expect(world.calls).toEqual(['describe default/web']);
+    expect(world.cluster.service(KEY)).toBeUndefined();
+  });
+
+  it('is not waited for when this process removed the load balancer itself', async () => {
+    const world = await settledWorld({ providers: behind });
+    world.cluster.delete(KEY);
+    await world.settle();
+    expect(world.cluster.service(KEY)).toBeUndefined();
+    expect(world.calls.filter((call) => call.startsWith('describe'))).toEqual([]);
+  });
+});
+
 describe('whose load balancer it is', () => {
   it('a service that moves to another of our providers loses what the first one made', async () => {
     const { one, two, providers } = twoProviders();

@@ -146,7 +146,6 @@ export class ServicePass {
     // Not before: after a crash here, an address that two statuses have would go to the older Service.
     for (const runtime of runtimes) {
       this.#release(runtime, key, service.uid);
-      runtime.needs.delete(key);
       runtime.unseen.delete(service.uid);
     }
     if (owners.length > 0) {
@@ -286,9 +285,13 @@ export class ServicePass {
     return { requeue: 'forget' };
   }
 
-  /** Frees what a Service held, and wakes those that wait for it; without pools anything may have become free. */
+  /**
+   * Forgets what a Service needs, frees what it held, and wakes those that wait for it; without pools anything may have
+   * become free.
+   */
   #release(runtime: ProviderRuntime, key: ServiceKey, uid?: string): void {
     runtime.waiting.delete(key);
+    runtime.needs.delete(key);
     if (runtime.book?.release(key, uid) ?? true) this.#options.wake(runtime.waiting);
   }
 }

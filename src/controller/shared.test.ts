@@ -170,3 +170,70 @@ describe('what all load balancers share', () => {
     expect(group.calls).toEqual(['create group']);
   });
 });
+
+describe('what load balancers need of it', () => {
+  const port = ({ ports }: { readonly ports: readonly { readonly port: number }[] }): readonly string[] =>
+    ports.map((one) => `port ${one.port}`);
+
+  /** Notes what every plan of the shared resources is asked for. */
+  function asked(cloud: MemoryCloud, requests: string[]): Provider {
+    const provider = createMemoryProvider(cloud) as Provider;
+    return {
+      ...provider,
+      needs: port,
+      plan(request, observed) {
+        if (request.scope === 'shared') {
+          const { needs, complete } = request.desired ?? {};
+          requests.push(`${needs?.join(', ')}${complete === false ? ' and perhaps more' : ''}`);
+        }
+        return provider.plan(request, observed);
+      },
+    };
+  }
+
+  it('is known before it is planned, and less when a Service goes', async () => {
+    const requests: string[] = [];
+    const world = await startWorld({ services: [], providers: (cloud) => [asked(cloud, requests)] });
+    world.cluster.create({ name: 'one' });
+    await world.settle();
+    expect(requests.at(-1)).toBe('port 80');
+    world.cluster.create({ name: 'two', ports: [aPort({ port: 81 })] });
+    await world.settle();
+    expect(requests.at(-1)).toBe('port 80, port 81');
+    world.cluster.delete('default/two');
+    await world.settle();
+    expect(requests.at(-1)).toBe('port 80');
+  });
+
+  it('is incomplete after a start until every Service was asked', async () => {
+    const requests: string[] = [];
+    const services = [{ name: 'one' }, { name: 'two', ports: [aPort({ port: 81 })] }];
+    const world = await startWorld({ services, providers: (cloud) => [asked(cloud, requests)] });
+    world.crash();
+    requests.length = 0;
+    world.cluster.edit('default/one', { loadBalancerSourceRanges: ['nonsense'] });
+    world.cluster.edit('default/two', { ports: [aPort({ port: 82 })] });
+    await world.start();
+    // One is wrong and cannot be asked: what it needs is not known.
+    expect(requests.at(-1)).toBe('port 82 and perhaps more');
+    world.cluster.edit('default/one', { loadBalancerSourceRanges: [] });
+    await world.settle();
+    world.cluster.edit('default/two', { ports: [aPort({ port: 83 })] });
+    await world.settle();
+    expect(requests.at(-1)).toBe('port 80, port 83');
+  });
+
+  it('is forgotten of a Service that is gone without a clean-up', async () => {
+    const requests: string[] = [];
+    const world = await startWorld({ services: [], providers: (cloud) => [asked(cloud, requests)] });
+    world.cluster.beforeWrite = () => Promise.reject(new Error('not now'));
+    world.cluster.create({ name: 'brief', ports: [aPort({ port: 99 })] });
+    await world.settle();
+    world.cluster.beforeWrite = () => Promise.resolve();
+    world.cluster.delete('default/brief');
+    await world.settle();
+    world.cluster.create();
+    await world.settle();
+    expect(requests.at(-1)).toBe('port 80');
+  });
+});
