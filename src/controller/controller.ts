@@ -241,8 +241,6 @@ export class Controller {
   }
 
   async #observe(runtime: ProviderRuntime, signal: AbortSignal): Promise<void> {
-    // Before anything is asked for what it wants: an answer assigns an address to whoever has none.
-    runtime.book?.load(this.#served(runtime));
     await runtime.observeAll(signal, this.#recollections(runtime));
     runtime.book?.load(this.#served(runtime), madeBy(runtime));
     runtime.ready = true;
