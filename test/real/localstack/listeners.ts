@@ -94,7 +94,7 @@ export function listeners(cloud: () => LocalStack): void {
     expect(await refusal(tls(1443, { Certificates: [elsewhere] }))).toBe('CertificateNotFound');
     const Certificates = [one!];
     expect(await refusal(tls(1443, { Certificates, SslPolicy: 'None' }))).toBe('SSLPolicyNotFound');
-    expect(await refusal(tls(1443, { Certificates, AlpnPolicy: ['h2'] }))).toBe('ALPNPolicyNotSupported');
+    expect(await refusal(tls(1443, { Certificates, AlpnPolicy: ['h2'] }))).toBe('ALPNPolicyNotFound');
     expect(await tls(1443, { Certificates, AlpnPolicy: ['HTTP2Preferred'] })).toMatchObject({
       Certificates: [one],
       SslPolicy: 'ELBSecurityPolicy-2016-08',

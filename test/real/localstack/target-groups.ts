@@ -232,6 +232,18 @@ export function targetGroups(cloud: () => LocalStack): void {
     await expect.poll(() => health(group), { timeout: 5_000 }).toEqual({ [`${kept.id}:30080`]: 'healthy' });
   });
 
+  it('go at once from a group that no load balancer uses any more', async () => {
+    await world.account.settings.set({ drainScale: 1 });
+    const group = await world.group();
+    const balancer = await world.balancer();
+    await world.listener({ on: balancer, to: group });
+    const targets = [{ Id: world.vpc.instances.at(-1)!.id }];
+    await register(group, targets);
+    await world.elb.send(new DeleteLoadBalancerCommand({ LoadBalancerArn: balancer.LoadBalancerArn }));
+    await deregister(group, targets);
+    expect(await health(group)).toEqual({});
+  });
+
   it('in use cannot be deleted, and one that is not there is deleted without an error', async () => {
     const group = await world.group();
     const balancer = await world.balancer();

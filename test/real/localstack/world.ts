@@ -98,8 +98,8 @@ export async function refusal(call: Promise<unknown>): Promise<string> {
   try {
     await call;
   } catch (error) {
-    // The ELBv2 client names its errors for the shape (`...Exception`), the rest of the world by the code.
-    return (error as Error).name.replace(/Exception$/, '');
+    const { Code, name } = error as Error & { Code?: string };
+    return Code ?? name;
   }
   return 'no error';
 }
