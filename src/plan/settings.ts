@@ -74,6 +74,11 @@ function refuseUnknown(
   table: SettingsTable,
   annotations: Readonly<Record<string, string>>,
 ): void {
+  const claimed = Object.keys(annotations).filter(
+    (key) => key.startsWith(PREFIX) || key.startsWith(`${provider}.${PREFIX}`),
+  );
+  // Most Services have none, and this is asked in every pass.
+  if (claimed.length === 0) return;
   const ours = settingNames(table);
   const known = [
     ...CORE_ANNOTATIONS,
@@ -83,10 +88,7 @@ function refuseUnknown(
     ...ours,
   ];
   const names = new Set(known);
-  const unknown = Object.keys(annotations)
-    .filter((key) => key.startsWith(PREFIX) || key.startsWith(`${provider}.${PREFIX}`))
-    .filter((key) => !isSettingName(key, names))
-    .toSorted(compareText)[0];
+  const unknown = claimed.filter((key) => !isSettingName(key, names)).toSorted(compareText)[0];
   if (unknown === undefined) return;
   const near = nearest(unknown, known);
   throw new InvalidSpec('UnknownAnnotation', {

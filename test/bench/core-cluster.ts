@@ -134,7 +134,9 @@ export async function quiet(cluster: BenchCluster, signal: AbortSignal): Promise
 
 /** Sees Services as a client does, by one watch: when each got its ingress, and when each was gone. */
 export class Observer {
-  /** Names, each with the `performance.now()` of its first ingress. */
+  /** Names, each with the `performance.now()` at which it was first seen. */
+  readonly seen: Map<string, number> = new Map();
+  /** The same of its first ingress. */
   readonly served: Map<string, number> = new Map();
   readonly deleted: Map<string, number> = new Map();
   readonly #watch: ContractWatch<SeenService>;
@@ -161,6 +163,7 @@ export class Observer {
 
   #take({ type, object }: ContractEvent<SeenService>): void {
     const { name = '' } = object.metadata ?? {};
+    if (!this.seen.has(name)) this.seen.set(name, performance.now());
     if (type === 'DELETED') this.deleted.set(name, performance.now());
     else if (!this.served.has(name) && (object.status?.loadBalancer?.ingress?.length ?? 0) > 0)
       this.served.set(name, performance.now());

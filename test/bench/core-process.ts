@@ -42,6 +42,14 @@ export interface LoggedStep {
   readonly resource: string;
 }
 
+/** How to start Berth. */
+export interface StartOptions {
+  /** Arguments of its node process. */
+  readonly nodeArgs: readonly string[];
+  /** A file with the load balancers that exist; without, there is none. */
+  readonly cloudFile?: string;
+}
+
 /** One `berth run`, in a process of its own. */
 export class BerthProcess {
   /** `performance.now()` and `Date.now()` just before it was started. */
@@ -63,11 +71,11 @@ export class BerthProcess {
   }
 
   /** Starts it with the provider `memory` and everything else as it is by default, leader election included. */
-  static async start(cluster: BenchCluster, nodeArgs: readonly string[] = []): Promise<BerthProcess> {
+  static async start(cluster: BenchCluster, { nodeArgs, cloudFile }: StartOptions): Promise<BerthProcess> {
     const { dir } = cluster.plane;
     const port = await freePort();
     const [config, log] = [join(dir, `berth-${port}.yaml`), join(dir, `berth-${port}.log`)];
-    await writeFile(config, JSON.stringify(configuration(cluster, port)));
+    await writeFile(config, JSON.stringify(configuration(cluster, port, cloudFile)));
     const out = openSync(log, 'a');
     const args = [...nodeArgs, PROGRAM, 'run', '--config', config];
     const child = spawn(process.execPath, args, { stdio: ['ignore', out, out] });
@@ -106,6 +114,12 @@ export class BerthProcess {
     for (const [label, value] of await this.metric('berth_plan_steps_total'))
       if (labels.test(label)) total += value;
     return total;
+  }
+
+  /** How many passes over Services have succeeded, by its own metric. */
+  async passes(): Promise<number> {
+    const syncs = await this.metric('service_controller_loadbalancer_sync_total');
+    return syncs.get('{outcome="success"}') ?? 0;
   }
 
   /** Milliseconds until `/api/plan` has planned everything anew and answered. */
@@ -170,11 +184,12 @@ export async function bareNode(): Promise<Memory> {
 }
 
 /** JSON, which is YAML. */
-function configuration({ plane }: BenchCluster, port: number): object {
+function configuration({ plane }: BenchCluster, port: number, file: string | undefined): object {
+  const pools = [{ name: 'bench', ranges: ['198.18.0.0/16'] }];
   return {
     kubeconfig: plane.kubeconfig(BERTH_USER),
     clusterName: 'bench',
-    providers: { memory: { config: { pools: [{ name: 'bench', ranges: ['198.18.0.0/16'] }] } } },
+    providers: { memory: { config: { pools, file } } },
     leaderElection: { namespace: 'berth-system' },
     listen: `127.0.0.1:${port}`,
   };
