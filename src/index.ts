@@ -13,4 +13,5 @@ export * from './model/service.ts';
 export type * from './model/settings.ts';
 export * from './plan/step.ts';
 export { systemClock, sleep } from './provider/clock.ts';
+export * from './provider/pool-config.ts';
 export * from './provider/spi.ts';

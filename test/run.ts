@@ -11,6 +11,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureControlPlane } from '../infra/controlplane/build.ts';
+import { ensureLocalStack } from '../infra/localstack/install.ts';
 import { ensurePackages, hasProgram } from '../infra/packages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -80,6 +81,8 @@ async function prepare(): Promise<void> {
   ensurePackages(log);
   const controlPlane = await ensureControlPlane({ log });
   if (!controlPlane.available) log(`no control plane: ${controlPlane.reason}. ${controlPlane.remedy}`);
+  const cloud = await ensureLocalStack({ log });
+  if (!cloud.available) log(`no LocalStack: ${cloud.reason}. ${cloud.remedy}`);
   if (hasProgram('kubectl')) return;
   const kubectl = await ensureControlPlane({ log, components: ['kubectl'] });
   if (kubectl.available) process.env['PATH'] += `${delimiter}${kubectl.dir}`;

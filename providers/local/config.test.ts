@@ -18,7 +18,7 @@ describe('the configuration', () => {
 
   it('takes pools as CIDRs, ranges and single addresses of both families', () => {
     const ranges = ['192.0.2.0/30', '192.0.2.8-192.0.2.9', '::1'];
-    const { pools } = configSchema.parse({ pools: [{ name: 'a', ranges, autoAssign: false }] });
+    const { pools } = configSchema.parse({ pools: [{ name: 'a', addresses: ranges, autoAssign: false }] });
     expect(pools[0]?.ranges.map(rangeText)).toEqual(['192.0.2.0-192.0.2.3', '192.0.2.8-192.0.2.9', '::1']);
     expect(pools[0]?.autoAssign).toBe(false);
   });
@@ -42,8 +42,8 @@ describe('the configuration', () => {
     ['no pools at all', { pools: [] }, /^pools:/],
     [
       'a range that is none',
-      { pools: [{ name: 'a', ranges: ['127.0.0.300'] }] },
-      /^pools\.0\.ranges\.0: expected a CIDR/,
+      { pools: [{ name: 'a', addresses: ['127.0.0.300'] }] },
+      /^pools\.0\.addresses\.0: expected a CIDR/,
     ],
     ['two pools of one name', { pools: [aPool('a'), aPool('a')] }, /two pools have the name "a"/],
     ['an unknown default', { defaults: { drain: 1 } }, /drain/],
@@ -59,7 +59,7 @@ describe('the configuration', () => {
 });
 
 function aPool(name: string): object {
-  return { name, ranges: ['127.77.0.1'] };
+  return { name, addresses: ['127.77.0.1'] };
 }
 
 describe('the settings', () => {

@@ -1,22 +1,9 @@
 import { z } from 'zod';
-import { parseRange, type IpRange } from '@berth/core';
+import { poolsSchema, rangeSchema } from '@berth/core';
 import { settings, type LocalSettings } from './settings.ts';
 
 /** Where addresses come from when nothing is configured: loopback, which every Linux has and nobody else reaches. */
 const DEFAULT_RANGE = '127.77.0.1-127.77.255.254';
-
-const range = z.string().transform((text, context): IpRange => {
-  const parsed = parseRange(text);
-  if (parsed !== undefined) return parsed;
-  context.addIssue(`expected a CIDR, FIRST-LAST or one address, got ${JSON.stringify(text)}`);
-  return z.NEVER;
-});
-
-const pool = z.strictObject({
-  name: z.string().min(1),
-  ranges: z.array(range).min(1),
-  autoAssign: z.boolean().default(true),
-});
 
 /** Defaults of annotations. They are checked as the annotation's text is, so that both accept the same. */
 const defaults = z
@@ -37,23 +24,16 @@ const defaults = z
   });
 
 /** What the configuration file may have under `providers.local.config`. */
-export const configSchema = z
-  .strictObject({
-    /** Addresses for load balancers: loopback or any other addresses of this machine. */
-    pools: z
-      .array(pool)
-      .min(1)
-      .default(() => [{ name: 'default', ranges: [range.parse(DEFAULT_RANGE)], autoAssign: true }]),
-    /** Defaults of the annotations, by the setting's name: `drainSeconds: 60`. */
-    defaults: defaults.default({}),
-    /** Health checks begun in one second at most, all targets together. */
-    healthChecksPerSecond: z.number().min(1).max(10_000).default(25),
-  })
-  .superRefine(({ pools }, context) => {
-    const names = pools.map(({ name }) => name);
-    const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) context.addIssue(`two pools have the name ${JSON.stringify(twice)}`);
-  });
+export const configSchema = z.strictObject({
+  /** Addresses for load balancers: loopback or any other addresses of this machine. */
+  pools: poolsSchema.default(() => [
+    { name: 'default', ranges: [rangeSchema.parse(DEFAULT_RANGE)], autoAssign: true },
+  ]),
+  /** Defaults of the annotations, by the setting's name: `drainSeconds: 60`. */
+  defaults: defaults.default({}),
+  /** Health checks begun in one second at most, all targets together. */
+  healthChecksPerSecond: z.number().min(1).max(10_000).default(25),
+});
 
 /** The validated configuration. */
 export type LocalConfig = z.output<typeof configSchema>;

@@ -6,7 +6,7 @@ import { Proxies } from './proxies.ts';
 import * as kit from './proxy/testkit.ts';
 
 const config = configSchema.parse({
-  pools: [{ name: 'loopback', ranges: ['127.79.0.1-127.79.0.20', '::1'] }],
+  pools: [{ name: 'loopback', addresses: ['127.79.0.1-127.79.0.20', '::1'] }],
 });
 
 /** A process with nothing in it. Another one after a restart has nothing either: listeners go with their process. */

@@ -30,7 +30,7 @@ interface Scene {
 
 async function scene(config: object = {}): Promise<Scene> {
   const host = createTestHost();
-  const parsed = configSchema.parse({ pools: [{ name: 'default', ranges: [POOL] }], ...config });
+  const parsed = configSchema.parse({ pools: [{ name: 'default', addresses: [POOL] }], ...config });
   const provider = createLocal(parsed, host);
   cleanups.push(() => provider.close());
   const world = { provider, dispose: async () => {} };
@@ -294,7 +294,7 @@ describe('a port that cannot be opened', () => {
 
   it('leaves the Service pending with the reason and the remedy when it is the only one', async () => {
     const [port, nodePort] = [await freePort(), await freePort()];
-    const { driver } = await scene({ pools: [{ name: 'elsewhere', ranges: ['203.0.113.7'] }] });
+    const { driver } = await scene({ pools: [{ name: 'elsewhere', addresses: ['203.0.113.7'] }] });
     const wanted = driver.want(serviceWith({ ports: [aPort(port, nodePort)] }));
     await expect(driver.converge(wanted)).rejects.toMatchObject({ code: 'AddressNotLocal' });
     expect(driver.ingress(wanted)).toMatchObject({
@@ -308,7 +308,7 @@ describe('a port that cannot be opened', () => {
     const [port, nodePort] = [await freePort(), await freePort()];
     await onEveryNode(nodePort);
     const { driver, serve } = await scene({
-      pools: [{ name: 'mixed', ranges: ['127.84.0.8', '203.0.113.7'] }],
+      pools: [{ name: 'mixed', addresses: ['127.84.0.8', '203.0.113.7'] }],
     });
     const service = serviceWith({ ports: [aPort(port, nodePort)] });
     expect(await serve(service)).toBe('127.84.0.8');

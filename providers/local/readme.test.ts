@@ -21,7 +21,7 @@ describe('the README', () => {
   it('has the defaults of the configuration', () => {
     const { pools, healthChecksPerSecond } = configSchema.parse({});
     expect(text).toContain(`healthChecksPerSecond: ${healthChecksPerSecond}`);
-    expect(text).toContain(`ranges: [${pools.flatMap(({ ranges }) => ranges.map(rangeText)).join(', ')}]`);
+    expect(text).toContain(`addresses: [${pools.flatMap(({ ranges }) => ranges.map(rangeText)).join(', ')}]`);
     expect(text).toContain(`${MAX_AFFINITY_ENTRIES.toLocaleString('en-GB')} clients`);
   });
 

@@ -31,7 +31,7 @@ clusterName: tokyo
 providers:                            # a list of names will do: [local]
   local:
     classes: [example.com/internal]   # served beside berth.dev/local
-    config: { pools: [{ name: lan, ranges: [192.168.1.200-192.168.1.220] }] }
+    config: { pools: [{ name: lan, addresses: [192.168.1.200-192.168.1.220] }] }
   mine: { provider: ./my-provider }   # a path (from this file's directory) or an npm package
 defaultProvider: local
 leaderElection: { enabled: true, namespace: berth-system }

@@ -259,11 +259,11 @@ describe('loadProvider says what is wrong and what to do', () => {
   });
 
   it('about the configuration: each wrong value with its place in the file and what is expected', async () => {
-    const config = { pools: [{ ranges: ['10.0.0.0/24', '10.0.0.0/33'] }], latencyMs: -1, colour: 'red' };
+    const config = { pools: [{ addresses: ['10.0.0.0/24', '10.0.0.0/33'] }], latencyMs: -1, colour: 'red' };
     const { code, message } = await failure(load('memory', { config }));
     expect(code).toBe('ProviderConfigInvalid');
     expect(message).toContain('providers.memory.config.pools[0].name: ');
-    expect(message).toContain('providers.memory.config.pools[0].ranges[1]: expected a CIDR');
+    expect(message).toContain('providers.memory.config.pools[0].addresses[1]: expected a CIDR');
     expect(message).toContain('providers.memory.config.latencyMs: ');
     expect(message).toContain('"colour"');
   });

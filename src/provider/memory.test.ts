@@ -168,7 +168,7 @@ describe('the memory provider', () => {
     const host = createTestHost(new ManualClock());
     const parsed = await memoryFactory.configSchema.parseAsync({
       latencyMs: 50,
-      pools: [{ name: 'a', ranges: ['192.0.2.0/24'] }],
+      pools: [{ name: 'a', addresses: ['192.0.2.0/24'] }],
     });
     const provider = memoryFactory(parsed, host);
     expect(provider.pools?.()).toMatchObject([{ name: 'a', autoAssign: true, ranges: [{ family: 'IPv4' }] }]);

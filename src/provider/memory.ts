@@ -4,7 +4,6 @@
  * repeated, ingress only reads.
  */
 import { z } from 'zod';
-import { parseRange, type IpRange } from '../model/address.ts';
 import type { Capabilities } from '../model/capabilities.ts';
 import { Conflict } from '../model/errors.ts';
 import type { LoadBalancer } from '../model/load-balancer.ts';
@@ -23,6 +22,7 @@ import {
 } from './memory-cloud.ts';
 import { fileStore } from './memory-file.ts';
 import { memorySettings, planMemory, same, type MemorySettings } from './memory-plan.ts';
+import { poolsSchema } from './pool-config.ts';
 import { CONTRACT, type Change, type Host, type IngressResult, type Provider } from './spi.ts';
 
 export type { MemorySettings } from './memory-plan.ts';
@@ -153,24 +153,9 @@ function ingressOf(
   return { kind: 'ready', ingress: have.frontend.addresses.map((ip) => ({ ip, ipMode: 'VIP' })) };
 }
 
-const rangeSchema = z.string().transform((text, context): IpRange => {
-  const range = parseRange(text);
-  if (range !== undefined) return range;
-  context.addIssue(`expected a CIDR, FIRST-LAST or one address, got ${JSON.stringify(text)}`);
-  return z.NEVER;
-});
-
 const configSchema = z.strictObject({
   /** Without pools the cloud chooses the addresses. */
-  pools: z
-    .array(
-      z.strictObject({
-        name: z.string().min(1),
-        ranges: z.array(rangeSchema).min(1),
-        autoAssign: z.boolean().default(true),
-      }),
-    )
-    .optional(),
+  pools: poolsSchema.optional(),
   /** Milliseconds that every call of the cloud takes. */
   latencyMs: z.number().int().min(0).max(60_000).default(0),
   /** A file that the cloud lives in, so that it outlives the process. */

@@ -185,7 +185,7 @@ export async function bareNode(): Promise<Memory> {
 
 /** JSON, which is YAML. */
 function configuration({ plane }: BenchCluster, port: number, file: string | undefined): object {
-  const pools = [{ name: 'bench', ranges: ['198.18.0.0/16'] }];
+  const pools = [{ name: 'bench', addresses: ['198.18.0.0/16'] }];
   return {
     kubeconfig: plane.kubeconfig(BERTH_USER),
     clusterName: 'bench',

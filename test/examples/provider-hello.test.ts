@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { conformance } from '../../src/conformance/vitest.ts';
 import { createTestHost, Driver } from '../../src/conformance/index.ts';
+import { rangeText } from '../../src/model/address.ts';
 import type { Provider } from '../../src/provider/spi.ts';
 import { loadProvider } from '../../src/provider/registry.ts';
 
@@ -56,6 +57,14 @@ describe('the example provider hello', () => {
     });
     expect(await readFile(join(directory, 'default.web.cfg'), 'utf8')).toBe('# by hand\n');
     await rm(directory, { recursive: true });
+  });
+
+  it('loads without any configuration', async () => {
+    const request = { spec: './provider-hello', host: createTestHost(), from };
+    const provider = await loadProvider(request);
+    expect(provider.pools?.().map(({ ranges }) => ranges.map(rangeText))).toEqual([
+      ['127.78.0.0-127.78.0.255'],
+    ]);
   });
 
   it('refuses a configuration that is wrong, naming the key', async () => {

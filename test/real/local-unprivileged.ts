@@ -4,7 +4,7 @@ import { createTestHost, Driver, portWith, serviceWith, targetWith } from '@bert
 import { configSchema, createLocal } from '../../providers/local/index.ts';
 
 const provider = createLocal(
-  configSchema.parse({ pools: [{ name: 'loopback', ranges: ['127.82.0.1'] }] }),
+  configSchema.parse({ pools: [{ name: 'loopback', addresses: ['127.82.0.1'] }] }),
   createTestHost(),
 );
 const world = { provider, dispose: () => provider.close() };

@@ -86,7 +86,7 @@ async function startController(
   const { settings, log, version, directory } = invocation;
   const acting = Promise.withResolvers<Controller>();
   sandbox.objects.create('namespaces', { metadata: { name: BERTH_NAMESPACE } });
-  const ranges = [`${pool}.1-${pool}.199`];
+  const addresses = [`${pool}.1-${pool}.199`];
   const ended = runController({
     connection: connectPlain(sandbox.url),
     providers: [
@@ -94,8 +94,8 @@ async function startController(
         spec: 'local',
         config: {
           pools: [
-            { name: 'demo', ranges },
-            { name: 'on-request', ranges: [`${pool}.200-${pool}.250`], autoAssign: false },
+            { name: 'demo', addresses },
+            { name: 'on-request', addresses: [`${pool}.200-${pool}.250`], autoAssign: false },
           ],
         },
       },

@@ -14,7 +14,10 @@ export interface ProxyJob {
 
 answer(async ({ address, backend, ports }: ProxyJob): Promise<string> => {
   const host = createTestHost();
-  const provider = createLocal(configSchema.parse({ pools: [{ name: 'bench', ranges: [address] }] }), host);
+  const provider = createLocal(
+    configSchema.parse({ pools: [{ name: 'bench', addresses: [address] }] }),
+    host,
+  );
   const world = { provider, dispose: () => provider.close() };
   const targets = [targetWith({ addresses: [backend as IpAddress] })];
   const driver = new Driver(world, { name: 'local', create: async () => world, targets });

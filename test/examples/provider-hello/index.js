@@ -115,11 +115,11 @@ export default function hello({ directory, addresses }, host) {
 }
 
 /** Validates the configuration. The core puts in front of each message where in the file it belongs. */
-hello.configSchema = schema((config) => {
-  if (typeof config?.directory !== 'string') return wrong('expected the path of a directory', 'directory');
-  const addresses = [config.addresses].flat().map((text) => parseRange(String(text)));
+hello.configSchema = schema(({ directory = './berth-hello', addresses: texts = '127.78.0.0/24' } = {}) => {
+  if (typeof directory !== 'string') return wrong('expected the path of a directory', 'directory');
+  const addresses = [texts].flat().map((text) => parseRange(String(text)));
   const bad = addresses.indexOf(undefined);
-  return bad < 0 ? { value: { ...config, addresses } } : wrong('expected a CIDR', 'addresses', bad);
+  return bad < 0 ? { value: { directory, addresses } } : wrong('expected a CIDR', 'addresses', bad);
 });
 
 /** The file below the mark. All of it sorted, so that equal wishes give equal files. */
