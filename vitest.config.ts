@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-const source = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } } };
+const source = {
+  resolve: { conditions: ['source'] },
+  ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
+};
 
 /** Two projects: `fast` needs nothing but Node; `real` needs real parts (control plane, root, ...) and says so. */
 export default defineConfig({
@@ -12,7 +15,12 @@ export default defineConfig({
         ...source,
         test: {
           name: 'fast',
-          include: ['src/**/*.test.ts', 'providers/**/*.test.ts', 'test/*.test.ts', 'test/examples/**/*.test.ts'],
+          include: [
+            'src/**/*.test.ts',
+            'providers/**/*.test.ts',
+            'test/*.test.ts',
+            'test/examples/**/*.test.ts',
+          ],
           exclude: ['**/node_modules/**', '**/dist/**'],
           testTimeout: 15_000,
         },
