@@ -185,6 +185,34 @@ describe('a configuration that cannot be used', () => {
     expect(error.message).toContain('--kubeconfig FILE');
   });
 
+  it('is refused in a pod when a context is asked for, which only a kubeconfig has', async () => {
+    writeFileSync(join(dir, 'token'), 'token');
+    const env = { ...nowhere, KUBERNETES_SERVICE_HOST: '10.0.0.1' };
+    const error = (await refusal({ env, serviceAccountDir: dir, context: 'here' })) as Error;
+    expect(error).toMatchObject({ code: 'KubeconfigUnusable' });
+    expect(error.message).toContain('the pod\'s ServiceAccount: it has no usable context "here"');
+  });
+
+  it('is refused in a pod whose environment names no host', async () => {
+    writeFileSync(join(dir, 'token'), 'token');
+    const env = { ...nowhere, KUBERNETES_SERVICE_HOST: 'not a host' };
+    const error = (await refusal({ env, serviceAccountDir: dir })) as Error;
+    expect(error).toMatchObject({ code: 'KubeconfigUnusable' });
+    expect(error.message).toContain("the pod's ServiceAccount");
+  });
+
+  it("names the file when the pod's token went away", async () => {
+    writeFileSync(join(dir, 'token'), 'token');
+    writeFileSync(join(dir, 'ca.crt'), rootCertificates[0]!);
+    const env = { ...nowhere, KUBERNETES_SERVICE_HOST: '10.0.0.1' };
+    const connection = await connectKube({ env, serviceAccountDir: dir });
+    expect(connection).toMatchObject({ namespace: 'default' });
+    expect(connection.server.href).toBe('https://10.0.0.1/');
+    rmSync(join(dir, 'token'));
+    await expect(connection.authorize()).rejects.toThrow(join(dir, 'token'));
+    await expect(connection.authorize()).rejects.toMatchObject({ code: 'KubeconfigUnusable' });
+  });
+
   it('names the file when a certificate in it cannot be read', async () => {
     const cluster = { 'certificate-authority': 'missing.crt' };
     const kubeconfig = aKubeconfig('config', { server: 'https://localhost:1', cluster });

@@ -1,12 +1,12 @@
-import { accessSync, readFileSync } from 'node:fs';
+import { accessSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
 import type { Agent } from 'node:http';
-import { isIPv6 } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { Denied } from '../model/errors.ts';
 import { agentFor, type Authorization, type Connection, type TlsMaterial } from './connection.ts';
+import { type Configuration, podConfiguration } from './pod.ts';
 
 /** How to find the API server. */
 export interface ConnectOptions {
@@ -26,8 +26,8 @@ const FRESH_MS = 1000;
 
 /**
  * Finds the API server: the given kubeconfig; else the files in `KUBECONFIG`; else `~/.kube/config`; else, inside a
- * pod, its ServiceAccount. Certificates, tokens, token files, `exec` plug-ins, OIDC and proxies are what
- * `@kubernetes/client-node` makes of them; a token file or certificate that changes is picked up by itself.
+ * pod, its ServiceAccount. What a kubeconfig says (certificates, tokens, token files, `exec` plug-ins, OIDC, proxies)
+ * is what `@kubernetes/client-node` makes of it; a token file or certificate that changes is picked up by itself.
  * @throws Denied, code `KubeconfigUnusable`, naming the file and the remedy.
  */
 export async function connectKube(options: ConnectOptions = {}): Promise<Connection> {
@@ -59,13 +59,14 @@ function find({ kubeconfig, env = {}, serviceAccountDir = SERVICE_ACCOUNT_DIR }:
 }
 
 /** A function that reads the configuration anew; run once here, so that what is wrong with it is known at the start. */
-async function reader(found: Found, { context, env = {} }: ConnectOptions): Promise<() => KubeConfig> {
+async function reader(found: Found, { context, env = {} }: ConnectOptions): Promise<() => Configuration> {
+  if ('pod' in found) return podReader(found, { context, env });
+  // Not imported at the top, because it is large and a pod needs nothing of it.
   const { KubeConfig } = await import('@kubernetes/client-node');
   return () => {
     const config = new KubeConfig();
     try {
-      if ('pod' in found) config.loadFromOptions(podConfig(found.pod, env));
-      else config.loadFromOptions(mergeFiles(found.files, (file) => loadFile(new KubeConfig(), file)));
+      config.loadFromOptions(mergeFiles(found.files, (file) => loadFile(new KubeConfig(), file)));
     } catch (error) {
       throw unusable(found.source, error);
     }
@@ -79,7 +80,21 @@ async function reader(found: Found, { context, env = {} }: ConnectOptions): Prom
     if (!config.getCurrentUser()) config.addUser({ name: user });
     // client-node refuses plain HTTP unless told not to verify TLS, which plain HTTP has none of.
     if (cluster.server.startsWith('http:')) Object.assign(cluster, { skipTLSVerify: true });
-    return config;
+    return fromClientNode(config);
+  };
+}
+
+function podReader(
+  { pod, source }: Extract<Found, { readonly pod: string }>,
+  { context, env = {} }: ConnectOptions,
+): () => Configuration {
+  if (context !== undefined) throw unusable(source, undefined, missing(context, null));
+  return () => {
+    try {
+      return podConfiguration(pod, env);
+    } catch (error) {
+      throw unusable(source, error);
+    }
   };
 }
 
@@ -111,18 +126,13 @@ function mergeFiles(files: readonly string[], load: (file: string) => KubeConfig
   };
 }
 
-/** The configuration that every pod finds (Kubernetes documentation, "Accessing the Kubernetes API from a Pod"). */
-function podConfig(dir: string, env: Readonly<Record<string, string | undefined>>): object {
-  const host = env['KUBERNETES_SERVICE_HOST'] ?? '';
-  const server = `https://${isIPv6(host) ? `[${host}]` : host}:${env['KUBERNETES_SERVICE_PORT'] ?? '443'}`;
-  const namespaceFile = join(dir, 'namespace');
-  const namespace = exists(namespaceFile) ? readFileSync(namespaceFile, 'utf8').trim() : 'default';
-  const tokenFile = join(dir, 'token');
+/** What client-node makes of it: certificates, tokens, token files, `exec` plug-ins, OIDC and proxies. */
+function fromClientNode(config: KubeConfig): Configuration {
   return {
-    clusters: [{ name: 'pod', server, caFile: join(dir, 'ca.crt'), skipTLSVerify: false }],
-    users: [{ name: 'pod', authProvider: { name: 'tokenFile', config: { tokenFile } } }],
-    contexts: [{ name: 'pod', cluster: 'pod', user: 'pod', namespace }],
-    currentContext: 'pod',
+    server: new URL(config.getCurrentCluster()?.server ?? ''),
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace || 'default',
+    proxied: Boolean(config.getCurrentCluster()?.proxyUrl),
+    apply: (options) => config.applyToHTTPSOptions(options),
   };
 }
 
@@ -130,18 +140,18 @@ class KubeConnection implements Connection {
   readonly source: string;
   readonly server: URL;
   readonly namespace: string;
-  readonly #read: () => KubeConfig;
-  #config: KubeConfig;
+  readonly #read: () => Configuration;
+  #config: Configuration;
   #agent: Agent | undefined;
   #material: TlsMaterial = {};
   #current: { readonly at: number; readonly authorization: Promise<Authorization> } | undefined;
 
-  constructor(source: string, read: () => KubeConfig) {
+  constructor(source: string, read: () => Configuration) {
     this.source = source;
     this.#read = read;
     this.#config = read();
-    this.server = new URL(this.#config.getCurrentCluster()?.server ?? '');
-    this.namespace = this.#config.getContextObject(this.#config.getCurrentContext())?.namespace || 'default';
+    this.server = this.#config.server;
+    this.namespace = this.#config.namespace;
   }
 
   /** Requests that begin together share one reading, so that an `exec` plug-in runs once and not thirty times. */
@@ -171,7 +181,7 @@ class KubeConnection implements Connection {
   async #authorize(): Promise<Authorization> {
     const options: RequestOptions = { headers: {} };
     try {
-      await this.#config.applyToHTTPSOptions(options);
+      await this.#config.apply(options);
       const agent = this.#agentFor(options);
       return { headers: { ...textHeaders(options.headers), ...basicAuth(options.auth) }, agent };
     } catch (error) {
@@ -181,7 +191,7 @@ class KubeConnection implements Connection {
 
   /** client-node's agents keep no connection alive, so they serve only where a proxy has to be gone through. */
   #agentFor(options: RequestOptions): Agent {
-    if (this.#config.getCurrentCluster()?.proxyUrl && typeof options.agent === 'object') return options.agent;
+    if (this.#config.proxied && typeof options.agent === 'object') return options.agent;
     const { ca, cert, key, pfx, passphrase, servername, rejectUnauthorized } = options as TlsMaterial;
     const material: TlsMaterial = { ca, cert, key, pfx, passphrase, servername, rejectUnauthorized };
     if (this.#agent === undefined || !same(material, this.#material)) {
