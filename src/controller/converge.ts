@@ -2,6 +2,7 @@ import { isBerthError, Transient, type BerthError, asBerthError, type ErrorKind 
 import { REASONS } from '../model/reasons.ts';
 import { SHARED, stagesOf, stepText, type Step } from '../plan/step.ts';
 import type { Instrument, Log, PlanRequest } from '../provider/spi.ts';
+import { watchfulSignal } from '../provider/watchful-signal.ts';
 import type { ProviderRuntime } from './runtime.ts';
 
 /** How many plans in a row may be carried out before the provider is said not to converge. */
@@ -63,11 +64,30 @@ function doesNotConverge(runtime: ProviderRuntime, steps: readonly Step[]): Tran
 
 /** Throws unless this process may act at this very moment. */
 export function mustHold({ holds }: Pick<StepObserver, 'holds'>): void {
-  if (holds()) return;
-  throw new Transient('LeaseLost', {
-    message: 'the Lease is no longer held, so no step is begun',
+  if (!holds()) throw leaseLost();
+}
+
+function leaseLost(): Transient {
+  return new Transient('LeaseLost', {
+    message: 'the Lease is no longer held, so nothing more is begun',
     remedy: 'The process that holds it goes on',
   });
+}
+
+/** Works with a signal that is aborted with the other one, and from the moment the Lease is not held. */
+async function whileHeld<T>(
+  signal: AbortSignal,
+  { holds }: StepObserver,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const onAbort = (): void => controller.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await work(watchfulSignal(controller, () => (holds() ? undefined : leaseLost())));
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 async function carryOut(
@@ -77,16 +97,8 @@ async function carryOut(
 ): Promise<void> {
   signal.throwIfAborted();
   mustHold(observer);
-  const outcomes = await Promise.allSettled(
-    stage.map(async (step) => {
-      const { provider, state } = runtime;
-      const labels = { provider: provider.name, verb: step.verb, resource: step.resource };
-      observer.log.info({ ...labels, scope: step.scope, key: step.key, because: step.because }, 'step');
-      const change = await provider.apply(step, state.view, signal);
-      state.merge(step, change);
-      if (step.scope !== SHARED) runtime.touch(step.scope);
-      observer.steps.record(labels, 1);
-    }),
+  const outcomes = await whileHeld(signal, observer, (held) =>
+    Promise.allSettled(stage.map((step) => applyOne(runtime, step, { observer, signal: held }))),
   );
   const errors = outcomes.flatMap((outcome, index) => {
     if (outcome.status === 'fulfilled') return [];
@@ -98,6 +110,20 @@ async function carryOut(
     return [error];
   });
   if (errors.length > 0) throw worst(errors);
+}
+
+async function applyOne(
+  runtime: ProviderRuntime,
+  step: Step,
+  { observer, signal }: { readonly observer: StepObserver; readonly signal: AbortSignal },
+): Promise<void> {
+  const { provider, state } = runtime;
+  const labels = { provider: provider.name, verb: step.verb, resource: step.resource };
+  observer.log.info({ ...labels, scope: step.scope, key: step.key, because: step.because }, 'step');
+  const change = await provider.apply(step, state.view, signal);
+  state.merge(step, change);
+  if (step.scope !== SHARED) runtime.touch(step.scope);
+  observer.steps.record(labels, 1);
 }
 
 /** Kinds from the one that matters most to the one that matters least. */

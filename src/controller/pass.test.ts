@@ -359,6 +359,32 @@ describe('a Lease that is lost', () => {
     expect(world.condition()).toBe('True Provisioned');
   });
 
+  it('lets a step of several calls make no further one', async () => {
+    const made: string[] = [];
+    const between = Promise.withResolvers<void>();
+    const world = await settledWorld({
+      services: [],
+      providers: altered(() => ({
+        async apply(_step, _observed, signal) {
+          made.push('first call');
+          await between.promise;
+          signal.throwIfAborted();
+          made.push('second call');
+          return {};
+        },
+      })),
+    });
+    world.cluster.create();
+    await world.settle();
+    expect(made).toEqual(['first call']);
+    // Frozen for longer than the Lease lasts; no timer has had its turn when the answer is taken in.
+    world.holds = false;
+    between.resolve();
+    await world.settle();
+    expect(made).toEqual(['first call']);
+    expect(world.written).toEqual(['addFinalizer default/web']);
+  });
+
   it('lets no finalizer be taken off by what was last known', async () => {
     const world = await settledWorld();
     world.holds = false;

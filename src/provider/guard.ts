@@ -3,6 +3,7 @@ import { REASONS } from '../model/reasons.ts';
 import { checkIngress, checkPlan, defect } from './check.ts';
 import { deepFreeze } from './freeze.ts';
 import type { Clock, Instrument, Metrics, Provider } from './spi.ts';
+import { watchfulSignal } from './watchful-signal.ts';
 
 /** Milliseconds that one `observe` or `apply` may take when nothing else is said. */
 export const DEFAULT_CALL_TIMEOUT_MS = 60_000;
@@ -147,10 +148,11 @@ async function withTimeout<T>(limit: Limit, work: (signal: AbortSignal) => Promi
     cancelled.reject(reason);
   };
   const onAbort = (): void => stop(limit.signal.reason);
+  const signal = watchfulSignal(own, () => (limit.signal.aborted ? limit.signal.reason : undefined));
   const cancel = limit.clock.after(limit.timeoutMs, () => stop(timedOut(limit)));
   limit.signal.addEventListener('abort', onAbort, { once: true });
   try {
-    return await Promise.race([work(own.signal), cancelled.promise]);
+    return await Promise.race([work(signal), cancelled.promise]);
   } finally {
     cancel();
     limit.signal.removeEventListener('abort', onAbort);
