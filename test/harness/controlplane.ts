@@ -20,6 +20,8 @@ export interface ControlPlaneOptions {
   readonly authorization?: 'AlwaysAllow' | 'RBAC';
   /** Further arguments of kube-apiserver; the last one of a name wins. */
   readonly apiServerArgs?: readonly string[];
+  /** Address of this machine to listen on, for clients in other network namespaces; default 127.0.0.1. */
+  readonly address?: string;
   /** Users beside `defaultUsers`. */
   readonly users?: readonly ControlPlaneUser[];
 }
@@ -46,7 +48,7 @@ export const defaultUsers: readonly ControlPlaneUser[] = [
 
 /** A running kube-apiserver with its etcd. The `user` of its calls defaults to `admin`. */
 export interface ControlPlane {
-  /** `https://127.0.0.1:PORT`; stays the same when the API server is started again. */
+  /** `https://127.0.0.1:PORT`, or with the `address` that was asked for; stays the same when the API server is started again. */
   readonly url: string;
   /** PEM file to verify the API server's certificate with. */
   readonly caFile: string;
@@ -158,10 +160,11 @@ async function prepare(binaries: string, options: ControlPlaneOptions): Promise<
   await writeFile(join(dir, 'service-account.key'), key.export({ type: 'sec1', format: 'pem' }), {
     mode: 0o600,
   });
-  const apiArgs = [...apiServerArgs({ dir, port: apiPort, etcdUrl }), ...authorizationArgs(options)];
+  const address = options.address ?? '127.0.0.1';
+  const apiArgs = [...apiServerArgs({ dir, address, port: apiPort, etcdUrl }), ...authorizationArgs(options)];
   return {
     dir,
-    url: `https://127.0.0.1:${apiPort}`,
+    url: `https://${address}:${apiPort}`,
     etcdUrl,
     tokens,
     etcd: new Daemon(dir, join(binaries, 'etcd'), etcdArgs(dir, etcdUrl)),
@@ -186,12 +189,13 @@ function etcdArgs(dir: string, url: string): string[] {
   ];
 }
 
-function apiServerArgs(server: { dir: string; port: number; etcdUrl: string }): string[] {
+function apiServerArgs(server: { dir: string; address: string; port: number; etcdUrl: string }): string[] {
   const key = join(server.dir, 'service-account.key');
   return [
     `--etcd-servers=${server.etcdUrl}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
+    `--bind-address=${server.address}`,
+    // Also a name in the certificate that it signs for itself.
+    `--advertise-address=${server.address}`,
     `--secure-port=${server.port}`,
     `--cert-dir=${join(server.dir, 'certs')}`,
     `--token-auth-file=${join(server.dir, 'tokens.csv')}`,
