@@ -1,0 +1,82 @@
+/** What a recording says about one address: who held it, silence, two owners, moves. Pure. */
+import type { NeighbourFrame } from './metal-record.ts';
+
+/** A stretch of time, in milliseconds since the epoch. */
+export interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** What was seen of one address in a span. */
+export interface Timeline {
+  readonly requests: number;
+  readonly answers: number;
+  /** Requests that nobody answered before the next one was sent; the last one does not count. */
+  readonly unanswered: number;
+  /** Longest time between two answers, or between an answer and the span's end or begin. */
+  readonly silenceMs: number;
+  /** Requests answered by two nodes, times the time between requests: how long there were two owners. */
+  readonly twoOwnersMs: number;
+  /** MACs in the order of their first answer. */
+  readonly owners: readonly string[];
+  /** Who answered last. */
+  readonly owner: string | undefined;
+  /** How often the node that answered alone was another one than before. */
+  readonly moves: number;
+  readonly gratuitous: number;
+}
+
+/** Reads a recording. `intervalMs` is the time between two requests for the address. */
+export function timelineOf(
+  frames: readonly NeighbourFrame[],
+  address: string,
+  { fromMs, toMs, intervalMs }: Span & { readonly intervalMs: number },
+): Timeline {
+  const about = frames.filter(
+    (frame) => frame.address === address && frame.atMs >= fromMs && frame.atMs <= toMs,
+  );
+  const answers = about.filter(({ kind }) => kind === 'answer');
+  const rounds = roundsOf(about);
+  const alone = rounds.flatMap(({ macs }) => (macs.size === 1 ? [...macs] : []));
+  return {
+    requests: rounds.length,
+    answers: answers.length,
+    unanswered: rounds.slice(0, -1).filter(({ macs }) => macs.size === 0).length,
+    silenceMs: longestGap([fromMs, ...answers.map(({ atMs }) => atMs), toMs]),
+    twoOwnersMs: rounds.filter(({ macs }) => macs.size > 1).length * intervalMs,
+    owners: [...new Set(answers.map(({ mac }) => mac))],
+    owner: answers.at(-1)?.mac,
+    moves: alone.filter((mac, index) => index > 0 && mac !== alone[index - 1]).length,
+    gratuitous: about.filter(({ kind }) => kind === 'gratuitous').length,
+  };
+}
+
+/** When the address was first answered by somebody whose MAC fits, in milliseconds after `fromMs`. */
+export function firstAnswerMs(
+  frames: readonly NeighbourFrame[],
+  address: string,
+  { fromMs, by = () => true }: { readonly fromMs: number; readonly by?: (mac: string) => boolean },
+): number | undefined {
+  const found = frames.find(
+    (frame) => frame.kind === 'answer' && frame.address === address && frame.atMs >= fromMs && by(frame.mac),
+  );
+  return found === undefined ? undefined : found.atMs - fromMs;
+}
+
+/** A request with those who answered before the next one. */
+interface Round {
+  readonly macs: Set<string>;
+}
+
+function roundsOf(frames: readonly NeighbourFrame[]): readonly Round[] {
+  const rounds: Round[] = [];
+  for (const { kind, mac } of frames) {
+    if (kind === 'request') rounds.push({ macs: new Set() });
+    if (kind === 'answer') rounds.at(-1)?.macs.add(mac);
+  }
+  return rounds;
+}
+
+function longestGap(times: readonly number[]): number {
+  return Math.max(...times.slice(1).map((at, index) => at - (times[index] ?? at)));
+}
