@@ -21,6 +21,7 @@ import { updateTags } from './apply/tags.ts';
 import {
   createTargetGroup,
   deleteGroupArn,
+  deleteReplaced,
   deleteTargetGroup,
   updateHealthCheck,
   updateTargetGroupAttributes,
@@ -42,6 +43,7 @@ const WORK: Readonly<Record<string, Work>> = {
   'update loadBalancerAttributes': updateBalancerAttributes,
   'create targetGroup': createTargetGroup,
   'delete targetGroup': deleteTargetGroup,
+  'delete replacedTargetGroup': deleteReplaced,
   'update healthCheck': updateHealthCheck,
   'update targetGroupAttributes': updateTargetGroupAttributes,
   'update targets': updateTargets,

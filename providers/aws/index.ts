@@ -12,6 +12,7 @@ import { configSchema, type AwsConfig } from './config.ts';
 import { targetTypeOf, type Context } from './desired.ts';
 import { iamPolicy } from './iam-policy.ts';
 import { ingress } from './ingress.ts';
+import { leftovers } from './leftovers.ts';
 import { needsOf } from './needs.ts';
 import { observe, type Observer } from './observe.ts';
 import { paged, readFleet, type Fleet } from './observe/fleet.ts';
@@ -39,24 +40,19 @@ const GROUPS_PER_CALL = 200;
 /** The provider with its own types. */
 export type AwsProvider = Provider<AwsLoadBalancer, AwsSettings, AwsShared, AwsEnvironment>;
 
+/** The SDK's clients; given by tests and by who embeds the provider with credentials of their own. */
+export interface AwsClients {
+  readonly ec2: EC2Client;
+  readonly elb: ElasticLoadBalancingV2Client;
+}
+
 /**
  * Network Load Balancers through ELBv2. Credentials, region and endpoint are found as every AWS SDK finds them
  * (environment, profile, pod identity, instance role), unless the configuration names region and endpoint.
  */
-export function createAwsProvider(config: AwsConfig, host: Host): AwsProvider {
-  const client = {
-    // The limiter of this provider sees every refusal; the SDK would hide them and try by itself.
-    maxAttempts: 1,
-    ...(config.region === undefined ? {} : { region: config.region }),
-    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-  };
+export function createAwsProvider(config: AwsConfig, host: Host, clients = clientsOf(config)): AwsProvider {
   const { clock, metrics } = host;
-  const aws = new AwsCalls({
-    ec2: new EC2Client(client),
-    elb: new ElasticLoadBalancingV2Client(client),
-    clock,
-    metrics,
-  });
+  const aws = new AwsCalls({ ...clients, clock, metrics });
   const context: Context = { cluster: { id: host.cluster.id }, config };
   const actor = actorOf({ aws, context, host });
   const observer: Observer = {
@@ -81,6 +77,7 @@ export function createAwsProvider(config: AwsConfig, host: Host): AwsProvider {
     nodeLabelsOf: ({ targetNodeLabels }) => targetNodeLabels,
     check: (desired) => check(desired, context),
     needs: (desired) => needsOf(desired, context),
+    leftovers: (desired, observed) => leftovers(desired, observed, context),
     remember: (_desired: LoadBalancer<AwsSettings>, observed) => remember(observed),
     observe: (signal, keys, recollected) => observe(observer, { keys, recollected }, signal),
     plan: (request: PlanRequest<AwsSettings>, observed) => plan(request, observed, context),
@@ -91,6 +88,16 @@ export function createAwsProvider(config: AwsConfig, host: Host): AwsProvider {
       return Promise.resolve();
     },
   };
+}
+
+function clientsOf({ region, endpoint }: AwsConfig): AwsClients {
+  const options = {
+    // The limiter of this provider sees every refusal; the SDK would hide them and try by itself.
+    maxAttempts: 1,
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+  };
+  return { ec2: new EC2Client(options), elb: new ElasticLoadBalancingV2Client(options) };
 }
 
 function actorOf({
@@ -156,6 +163,12 @@ const commands = {
 };
 
 /** What the core loads for `--provider aws`. */
-const factory = Object.assign(createAwsProvider, { configSchema, commands });
+const factory = Object.assign(
+  (config: AwsConfig, host: Host): AwsProvider => createAwsProvider(config, host),
+  {
+    configSchema,
+    commands,
+  },
+);
 
 export default factory;

@@ -5,17 +5,12 @@ import { ruleText } from './state.ts';
 import { STAGE, step } from './steps.ts';
 import { PIECE } from './names.ts';
 
-/** The load balancer's own security group and its rules; it goes when the user's own groups have replaced it. */
+/** The load balancer's own security group and its rules; where the user's own replace it, `leftovers` removes it. */
 export function planGroup({ desired, wanted, have }: Comparison): readonly Step[] {
   const { key: scope } = desired;
   const { group } = wanted;
   const present = have?.group;
-  if (group === undefined) {
-    if (present === undefined) return [];
-    const because = 'security-groups names the groups to use, so the managed one is not needed';
-    const part = { scope, resource: 'securityGroup', key: 'frontend', stage: STAGE.leftovers };
-    return [step({ ...part, before: { id: present.id, name: present.name }, because })];
-  }
+  if (group === undefined) return [];
   const steps: Step[] = [];
   if (present === undefined) {
     steps.push(

@@ -5,19 +5,11 @@ import type { HealthCheckSpec, TargetGroupState, TargetState } from './state.ts'
 import { changedAttributes, pick, same, STAGE, step } from './steps.ts';
 import type { TargetGroupSpec } from './wanted.ts';
 
-/**
- * One target group for each port: made before the listener that needs it, emptied when no listener needs it any more,
- * and removed once nothing drains from it. The latter is seen on a later look, so that it holds nothing up.
- */
+/** One target group for each port, made before the listener that needs it. */
 export function planTargetGroups(comparison: Comparison): readonly Step[] {
-  const { wanted, have } = comparison;
-  const present = have?.targetGroups ?? {};
-  return [
-    ...Object.entries(wanted.targetGroups).flatMap(([key, spec]) => wantedGroup(comparison, key, spec)),
-    ...Object.entries(present)
-      .filter(([key]) => wanted.targetGroups[key] === undefined)
-      .flatMap(([key, group]) => replacedGroup(comparison, key, group)),
-  ];
+  return Object.entries(comparison.wanted.targetGroups).flatMap(([key, spec]) =>
+    wantedGroup(comparison, key, spec),
+  );
 }
 
 function wantedGroup(
@@ -108,25 +100,6 @@ function targetSteps(
       verb: 'update',
       after: { register, deregister },
       because: `targets of ${where.key} changed: ${shown}`,
-    }),
-  ];
-}
-
-function replacedGroup({ desired, have }: Comparison, key: string, group: TargetGroupState): readonly Step[] {
-  const { key: scope } = desired;
-  const { arn, targets = [], draining } = group;
-  const because = `no port of the Service uses the target group ${key} any more`;
-  const used = Object.values(have?.listeners ?? {}).some((listener) => listener.targetGroups.includes(arn));
-  if (targets.length > 0) return targetSteps({ scope, key, stage: STAGE.replaced }, targets, []);
-  if (draining || (group.targets === undefined && used)) return [];
-  return [
-    step({
-      scope,
-      resource: 'targetGroup',
-      key,
-      stage: STAGE.leftovers,
-      before: { arn, name: group.name },
-      because,
     }),
   ];
 }

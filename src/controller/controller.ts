@@ -285,8 +285,9 @@ export class Controller {
     if (key.split('/').length !== 2)
       throw new TypeError(`queue key ${JSON.stringify(key)} is not NAMESPACE/NAME`);
     const outcome = await this.#pass.run(key, this.#signal);
-    this.#nodeSync.done(key, outcome.requeue === 'forget');
-    this.#memory.passed(key, outcome.requeue === 'forget');
+    const done = outcome.requeue === 'forget' || (outcome.requeue === 'after' && outcome.settled === true);
+    this.#nodeSync.done(key, done);
+    this.#memory.passed(key, done);
     return outcome;
   }
 

@@ -10,6 +10,7 @@ import { parseSettings } from '../plan/settings.ts';
 import { confirmAbsence } from './confirm.ts';
 import { converge, mustHold, type StepObserver } from './converge.ts';
 import { decide, waitingFor, type Decision } from './decide.ts';
+import { clearLeftovers } from './leftovers.ts';
 import type { Cluster } from './ports.ts';
 import type { Outcome } from './queue.ts';
 import type { Reporter } from './report.ts';
@@ -178,7 +179,8 @@ export class ServicePass {
       signal,
     );
     if (error === undefined && runtime.book?.vacate(key) === true) this.#options.wake(runtime.waiting);
-    return outcome;
+    if (outcome.requeue !== 'forget' || error !== undefined) return outcome;
+    return await clearLeftovers(runtime, decision.loadBalancer, { observer, signal });
   }
 
   /** Removes what was made under this key for another Service, or by another provider for this one. */

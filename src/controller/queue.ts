@@ -8,8 +8,8 @@ export type Outcome =
   | { readonly requeue: 'forget' }
   /** Failed in a way that another try may mend: back-off with full jitter. */
   | { readonly requeue: 'backoff' }
-  /** To be tried again after exactly this long; counts as no failure. */
-  | { readonly requeue: 'after'; readonly ms: number };
+  /** To be tried again after exactly this long; counts as no failure. `settled`: all that people wait for is done. */
+  | { readonly requeue: 'after'; readonly ms: number; readonly settled?: boolean };
 
 /** What a queue is made of. */
 export interface QueueOptions {

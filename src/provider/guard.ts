@@ -79,6 +79,7 @@ const OPTIONAL = [
   'check',
   'needs',
   'remember',
+  'leftovers',
   'pools',
   'addressesOf',
   'quarantined',

@@ -226,6 +226,12 @@ export interface Provider<
    */
   plan(request: PlanRequest<Settings>, observed: Observed<L, S, E>): readonly Step[];
   /**
+   * Steps that clear away what a load balancer does not use any more and that nothing waits for, such as the targets
+   * that something replaced and that still drain. Pure. Carried out when the plan is done; a `NotReady` says when to
+   * try again and holds nothing up. A plan for `desired: undefined` removes such things by itself.
+   */
+  leftovers?(desired: LoadBalancer<Settings>, observed: L): readonly Step[];
+  /**
    * Carries out one step and says what changed. Safe to repeat after a crash anywhere inside it. Never polls or
    * sleeps: what takes time throws `NotReady`, which frees the worker.
    */

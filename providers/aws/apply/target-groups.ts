@@ -9,6 +9,7 @@ import {
   type TargetDescription,
   type TargetGroup,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
+import { NotReady } from '@berth/core';
 import { isGone } from '../cloud/aws-calls.ts';
 import { chunks } from '../cloud/batcher.ts';
 import { awsCode } from '../cloud/errors.ts';
@@ -264,6 +265,29 @@ export async function deleteTargetGroup(job: Job): Promise<AwsChange> {
   return changing((now) =>
     now.targetGroups[key]?.arn === arn ? { ...now, targetGroups: without(now.targetGroups, key) } : now,
   );
+}
+
+/** For how long connections may go on after a target group was replaced, when its attribute is not known, in seconds. */
+const DEFAULT_DELAY_SECONDS = 300;
+
+/**
+ * Deletes a target group that another one replaced, once its deregistration delay is over: it stays as it is until
+ * then, so that connections through it can end.
+ *
+ * @throws NotReady `TargetGroupDraining`.
+ */
+export async function deleteReplaced(job: Job): Promise<AwsChange> {
+  const { arn } = job.step.before as { readonly arn: string };
+  const delay = job.have?.targetGroups[job.step.key]?.attributes?.['deregistration_delay.timeout_seconds'];
+  const leftMs = job.recents.retire(arn, Number(delay ?? DEFAULT_DELAY_SECONDS) * 1_000);
+  if (leftMs > 0) {
+    throw new NotReady('TargetGroupDraining', {
+      message: `the target group ${arn} was replaced and its connections may end first`,
+      remedy: 'Berth deletes it by itself',
+      retryAfterMs: leftMs,
+    });
+  }
+  return await deleteTargetGroup(job);
 }
 
 /** Deletes a target group by its ARN. */

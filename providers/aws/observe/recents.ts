@@ -21,6 +21,7 @@ export class Recents {
   readonly #clock: Clock;
   readonly #made = new Map<string, Made>();
   readonly #released = new Map<string, number>();
+  readonly #retired = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -40,6 +41,15 @@ export class Recents {
   /** It was deleted, or is known to be gone. */
   gone(id: string): void {
     this.#made.delete(id);
+    this.#retired.delete(id);
+  }
+
+  /** Milliseconds until something that was replaced may be deleted: counted from the first time of asking. */
+  retire(id: string, delayMs: number): number {
+    const now = this.#clock.monotonic();
+    const since = this.#retired.get(id) ?? now;
+    this.#retired.set(id, since);
+    return since + delayMs - now;
   }
 
   /** Notes a name or address that was let go of. */
@@ -81,10 +91,15 @@ export class Recents {
 
   #missing(key: ServiceKey | undefined, shown: (made: Made) => boolean): readonly Made[] {
     this.#forgetOld();
-    return [...this.#made.values()].filter((made) => {
+    const missing: Made[] = [];
+    for (const [id, made] of this.#made) {
       const mine = key === undefined ? made.change.shared !== undefined : made.scope === key;
-      return mine && !shown(made);
-    });
+      if (!mine) continue;
+      // What a read has shown once is believed to be gone when a later one does not show it.
+      if (shown(made)) this.#made.delete(id);
+      else missing.push(made);
+    }
+    return missing;
   }
 
   #forgetOld(): void {
