@@ -34,6 +34,13 @@ export async function cpuMsOf(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
+/** CPU time of the whole machine so far in milliseconds, without idling and waiting for disks (proc(5), `stat`). */
+export async function machineCpuMs(): Promise<number> {
+  const [line = ''] = (await readFile('/proc/stat', 'utf8')).split('\n');
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line.split(/ +/).slice(1).map(Number);
+  return (user + nice + system + irq + softirq) * TICK_MS;
+}
+
 /** A step in Berth's log. */
 export interface LoggedStep {
   /** Milliseconds since the epoch. */

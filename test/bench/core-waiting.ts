@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchCluster, Observer } from './core-cluster.ts';
-import { type BerthProcess, cpuMsOf } from './core-process.ts';
+import { type BerthProcess, cpuMsOf, machineCpuMs } from './core-process.ts';
 import { type Measurement, rounded } from './report.ts';
 
 /** How large the benchmark is, and how long its rests are, in milliseconds. */
@@ -30,21 +30,18 @@ const LIMIT_MS = 60_000;
 
 /** Starts to measure who uses the cores; the answer says who did, in seconds of CPU time. */
 export async function cpuClock({ plane }: BenchCluster, berth: BerthProcess): Promise<() => Promise<string>> {
-  const { etcd, apiServer } = plane.processes();
-  const pids: readonly (readonly [string, number | undefined])[] = [
-    ['Berth', berth.pid],
-    ['kube-apiserver', apiServer],
-    ['etcd', etcd],
-    ['this benchmark', process.pid],
-  ];
-  const read = (): Promise<readonly number[]> =>
-    Promise.all(pids.map(([, pid]) => (pid === undefined ? Number.NaN : cpuMsOf(pid))));
+  const { etcd = 0, apiServer = 0 } = plane.processes();
+  const names = ['Berth', 'kube-apiserver', 'etcd', 'this benchmark'];
+  const pids = [berth.pid, apiServer, etcd, process.pid];
+  const read = (): Promise<readonly number[]> => Promise.all([machineCpuMs(), ...pids.map(cpuMsOf)]);
   const before = await read();
   return async () => {
-    const after = await read();
-    return pids
-      .map(([name], index) => `${name} ${rounded(((after[index] ?? 0) - (before[index] ?? 0)) / 1000)} s`)
-      .join(', ');
+    const spent = (await read()).map((ms, index) => (ms - (before[index] ?? 0)) / 1000);
+    const [all = 0, ...ours] = spent;
+    const others = Math.max(0, all - ours.reduce((sum, seconds) => sum + seconds, 0));
+    const text = names.map((name, index) => `${name} ${rounded(ours[index] ?? 0)} s`).join(', ');
+    // When that is much, the times say little about Berth.
+    return `${text}, everybody else on this machine ${rounded(others)} s`;
   };
 }
 

@@ -49,14 +49,16 @@ export async function run(args: readonly string[]): Promise<void> {
   if (sizes === undefined) return console.log(USAGE);
   const machine = machineFacts();
   const measurements: Measurement[] = [];
+  const caveats = [...CAVEATS];
   try {
     await measure(sizes, measurements);
-  } finally {
-    const { nodeArgs, ...setup } = sizes;
-    const report = { bench: 'core', machine, measurements, caveats: CAVEATS };
-    if (measurements.length > 0)
-      await publish({ ...report, setup: { ...setup, nodeArgs: nodeArgs.join(' ') } });
+  } catch (error) {
+    // What was measured up to here is worth telling; what is missing must not pass for met.
+    caveats.push(`NOT FINISHED: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
   }
+  const setup = { ...sizes, nodeArgs: sizes.nodeArgs.join(' ') };
+  await publish({ bench: 'core', machine, setup, measurements, caveats });
 }
 
 /** `undefined` when help was asked for. @throws TypeError or RangeError for arguments that make no sense. */
