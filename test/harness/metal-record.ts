@@ -1,5 +1,5 @@
 /** Records ARP and NDP as the client sees them, with the kernel's timestamps, and reads the recordings. */
-import { readFile } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ARP_OP, decodeArp } from '../../providers/metal/wire/codec/arp.ts';
 import { ipText, macText } from '../../providers/metal/wire/codec/address.ts';
@@ -23,14 +23,21 @@ export interface NeighbourFrame {
 }
 
 const FILTER = 'arp or (icmp6 and (ip6[40] == 135 or ip6[40] == 136))';
+/** Bytes before the first frame of a capture, and before each frame. */
+const PCAP_HEADER = 24;
+const FRAME_HEADER = 16;
 let recordings = 0;
 
 /** A recording under way. */
 export class Recorder {
   readonly #tcpdump: LabProcess;
-  readonly #file: string;
+  readonly #file: FileHandle;
+  readonly #frames: NeighbourFrame[] = [];
+  /** How much of the file has been read. */
+  #position = PCAP_HEADER;
+  #reading: Promise<void> = Promise.resolve();
 
-  private constructor(tcpdump: LabProcess, file: string) {
+  private constructor(tcpdump: LabProcess, file: FileHandle) {
     this.#tcpdump = tcpdump;
     this.#file = file;
   }
@@ -55,19 +62,25 @@ export class Recorder {
     ];
     const tcpdump = lab.start(where, name, ['tcpdump', ...options, FILTER]);
     await tcpdump.until('it listens', async () => (await tcpdump.log()).includes('listening on'));
-    return new Recorder(tcpdump, file);
+    return new Recorder(tcpdump, await open(file));
   }
 
-  /** What has been recorded so far. */
+  /** What has been recorded so far; the same list each time, which grows. */
   async frames(): Promise<readonly NeighbourFrame[]> {
-    return readPcap(await readFile(this.#file));
+    this.#reading = this.#reading.then(() => this.#readOn());
+    await this.#reading;
+    return this.#frames;
   }
 
-  /** Ends the recording and returns all of it. */
+  /** Ends the recording and returns all of it. @throws Error when frames were lost, because then it proves nothing. */
   async stop(): Promise<readonly NeighbourFrame[]> {
     this.#tcpdump.signal('SIGINT');
     await this.#tcpdump.ended;
-    return await this.frames();
+    const frames = await this.frames();
+    await this.#file.close();
+    const dropped = /^(\d+) packets? dropped by kernel/m.exec(await this.#tcpdump.log())?.[1];
+    if (dropped !== '0') throw new Error(`tcpdump lost ${dropped ?? 'an unknown number of'} frames`);
+    return frames;
   }
 
   /** Waits until a frame is seen. @throws Error when there is none within `limitMs`. */
@@ -85,21 +98,35 @@ export class Recorder {
     if (found === undefined) throw new Error(`not seen: ${what}`);
     return found;
   }
+
+  async #readOn(): Promise<void> {
+    const { size } = await this.#file.stat();
+    if (size <= this.#position) return;
+    const bytes = Buffer.alloc(size - this.#position);
+    const { bytesRead } = await this.#file.read(bytes, 0, bytes.length, this.#position);
+    const { frames, consumed } = readFrames(bytes.subarray(0, bytesRead));
+    this.#frames.push(...frames);
+    this.#position += consumed;
+  }
 }
 
-/** Frames of a capture in pcap's format (microseconds, this machine's byte order); what is cut off at its end is left out. */
-export function readPcap(file: Uint8Array): readonly NeighbourFrame[] {
+/**
+ * Frames of a capture in pcap's format (microseconds, this machine's byte order) after its header, and how many bytes
+ * they take; a frame that is cut off at the end is left for later.
+ */
+function readFrames(file: Uint8Array): { frames: NeighbourFrame[]; consumed: number } {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const frames: NeighbourFrame[] = [];
-  for (let at = 24; at + 16 <= file.length;) {
-    const length = view.getUint32(at + 8, true);
-    if (at + 16 + length > file.length) break;
+  let at = 0;
+  while (at + FRAME_HEADER <= file.length) {
+    const end = at + FRAME_HEADER + view.getUint32(at + 8, true);
+    if (end > file.length) break;
     const atMs = view.getUint32(at, true) * 1_000 + view.getUint32(at + 4, true) / 1_000;
-    const frame = neighbourFrame(file.subarray(at + 16, at + 16 + length), atMs);
+    const frame = neighbourFrame(file.subarray(at + FRAME_HEADER, end), atMs);
     if (frame !== undefined) frames.push(frame);
-    at += 16 + length;
+    at = end;
   }
-  return frames;
+  return { frames, consumed: at };
 }
 
 function neighbourFrame(bytes: Uint8Array, atMs: number): NeighbourFrame | undefined {

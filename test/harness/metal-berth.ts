@@ -1,0 +1,162 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { freePort } from './daemon.ts';
+import type { MetalLab } from './metal-lab.ts';
+import { LAB_NAMESPACE } from './metal-objects.ts';
+import type { LabProcess } from './metal-process.ts';
+
+const BERTH = fileURLToPath(new URL('../../src/bin/berth.mjs', import.meta.url));
+
+/** Who Berth's processes are for the API server; its audit log tells them apart. */
+export const USERS = {
+  controller: 'system:serviceaccount:berth-system:berth',
+  speaker: 'system:serviceaccount:berth-system:berth-speaker',
+} as const;
+
+/** How to start Berth in the lab. */
+export interface LabBerthOptions {
+  /** Arguments of the node processes. */
+  readonly nodeArgs?: readonly string[];
+  /** Further arguments of each speaker. */
+  readonly speakerArgs?: readonly string[];
+}
+
+/** Berth in the lab: a controller in this namespace and a speaker on each node, each a process of its own. */
+export class LabBerth {
+  readonly #lab: MetalLab;
+  readonly #options: LabBerthOptions;
+  readonly #speakers = new Map<string, LabProcess>();
+  #controller: LabProcess | undefined;
+
+  private constructor(lab: MetalLab, options: LabBerthOptions) {
+    this.#lab = lab;
+    this.#options = options;
+  }
+
+  /** Starts the controller and a speaker on every node. */
+  static async start(lab: MetalLab, options: LabBerthOptions = {}): Promise<LabBerth> {
+    const berth = new LabBerth(lab, options);
+    await berth.startController();
+    for (const { name } of lab.net.nodes) berth.startSpeaker(name);
+    return berth;
+  }
+
+  /** @throws Error when it does not run. */
+  get controller(): LabProcess {
+    if (this.#controller === undefined) throw new Error('the controller does not run');
+    return this.#controller;
+  }
+
+  /** The newest speaker of a node. @throws Error when none was started. */
+  speaker(node: string): LabProcess {
+    const found = this.#speakers.get(node);
+    if (found === undefined) throw new Error(`no speaker was started on ${node}`);
+    return found;
+  }
+
+  /** Starts `berth run`; returns when it acts. */
+  async startController(): Promise<LabProcess> {
+    const { dir, plane } = this.#lab;
+    const port = await freePort();
+    const file = join(dir, `berth-${port}.yaml`);
+    const config = {
+      kubeconfig: plane.kubeconfig(USERS.controller),
+      clusterName: 'lab',
+      providers: { metal: {} },
+      leaderElection: { namespace: 'berth-system' },
+      listen: `127.0.0.1:${port}`,
+    };
+    await writeFile(file, JSON.stringify(config));
+    const command = [process.execPath, ...(this.#options.nodeArgs ?? []), BERTH, 'run', '--config', file];
+    const started = this.#lab.start(undefined, 'berth-run', command);
+    this.#controller = started;
+    await started.until('it is ready', () =>
+      fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1_000) }).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    );
+    return started;
+  }
+
+  /** Starts the speaker of a node; one that runs there is to hand over to it. */
+  startSpeaker(node: string): LabProcess {
+    const { nodeArgs = [], speakerArgs = [] } = this.#options;
+    const kubeconfig = this.#lab.plane.kubeconfig(USERS.speaker);
+    const started = this.#lab.start(node, `berth-speaker-${node}`, [
+      process.execPath,
+      ...nodeArgs,
+      BERTH,
+      'speaker',
+      '--node',
+      node,
+      '--kubeconfig',
+      kubeconfig,
+      ...speakerArgs,
+    ]);
+    this.#speakers.set(node, started);
+    return started;
+  }
+
+  /** Starts the speakers that do not run. */
+  startMissing(): void {
+    for (const { name } of this.#lab.net.nodes)
+      if (this.#speakers.get(name)?.alive !== true) this.startSpeaker(name);
+  }
+
+  /** Every process that runs. */
+  processes(): readonly LabProcess[] {
+    return [...(this.#controller === undefined ? [] : [this.#controller]), ...this.#speakers.values()].filter(
+      ({ alive }) => alive,
+    );
+  }
+
+  /** Waits for the addresses in a Service's status. @throws Error with the end of the controller's log after 30 s. */
+  async addressesOf(service: string, count = 1): Promise<readonly string[]> {
+    let found: readonly string[] = [];
+    await this.controller.until(`${LAB_NAMESPACE}/${service} has its address`, async () => {
+      found = await this.#lab.addressesOf(service);
+      return found.length >= count;
+    });
+    return found;
+  }
+
+  /** The nodes that answer for an address within a second, in any order; MACs of strangers as they are. */
+  async holdersOf(address: string): Promise<readonly string[]> {
+    const command = address.includes(':')
+      ? ['ndisc6', '-m', '-r', '1', '-w', '700', address, 'eth0']
+      : ['arping', '-b', '-c', '2', '-w', '1', '-I', 'eth0', address];
+    const said = await this.#lab.atClient(command).catch(() => '');
+    const macs = said.toLowerCase().match(/\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/g) ?? [];
+    return [...new Set(macs.map((mac) => this.#lab.nodeOfMac(mac) ?? mac))].toSorted();
+  }
+
+  /** Waits until exactly one node answers, and returns it. @throws Error when it does not come to that. */
+  async holderOf(address: string, limitMs = 20_000): Promise<string> {
+    const deadline = performance.now() + limitMs;
+    for (;;) {
+      const holders = await this.holdersOf(address);
+      if (holders.length === 1 && holders[0] !== undefined) return holders[0];
+      if (performance.now() > deadline) {
+        const logs = await Promise.all(
+          this.processes().map(async (one) => `${one.name}: ${tail(await one.log())}`),
+        );
+        throw new Error(
+          `after ${limitMs / 1000} s ${address} is answered by ${holders.join(' and ') || 'nobody'}. The ends of the logs:\n${logs.join('\n')}`,
+        );
+      }
+      await sleep(50);
+    }
+  }
+
+  /** Ends all processes, politely. */
+  async stop(): Promise<void> {
+    await Promise.all(this.processes().map((process) => process.stop()));
+  }
+}
+
+function tail(log: string): string {
+  return log.trimEnd().split('\n').slice(-8).join('\n');
+}
