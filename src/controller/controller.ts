@@ -12,6 +12,7 @@ import type { Made } from './address-book.ts';
 import { backoffMs } from './backoff.ts';
 import type { StepObserver } from './converge.ts';
 import { Inspector } from './inspect.ts';
+import { Mending } from './mending.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import { NodeMemory, type NodeStore } from './node-memory.ts';
 import { NodeSync } from './node-sync.ts';
@@ -76,6 +77,7 @@ export class Controller {
   readonly #memory: NodeMemory;
   readonly #nodeSync: NodeSync;
   readonly #queue: KeyedQueue;
+  readonly #mending: Mending;
   readonly #reporter: Reporter;
   readonly #pass: ServicePass;
   readonly #sweep: Sweep;
@@ -101,6 +103,12 @@ export class Controller {
       random: options.random,
       work: (key) => this.#work(key),
       observer: metrics.queueObserver((key, error) => this.#failed(key, error)),
+    });
+    this.#mending = new Mending({
+      clock,
+      random: options.random,
+      due: (key) => this.#queue.add(key),
+      onContest: (key) => this.#reporter.contested(key),
     });
     this.#reporter = new Reporter({ cluster, log, conditions: metrics.conditions, syncs: metrics.syncs });
     const serving = (service: Service): ProviderRuntime | undefined => this.serving(service);
@@ -161,6 +169,7 @@ export class Controller {
   async stop(): Promise<void> {
     this.#cancelSweep?.();
     this.#nodes.close();
+    this.#mending.close();
     await this.#queue.close();
   }
 
@@ -169,6 +178,7 @@ export class Controller {
     const { type, object, old, via, key } = event;
     if (via === 'put') return;
     if (type === 'deleted') {
+      this.#mending.forget(key);
       if (this.runtimes.some((runtime) => runtime.has(key)) || this.#reporter.lastPass(key) !== undefined)
         this.#queue.add(key);
       return;
@@ -178,8 +188,10 @@ export class Controller {
       needsCleanup(object) || (object.type === 'LoadBalancer' && this.serving(object) !== undefined);
     if (!wants && !known) return;
     if (old !== undefined) {
-      if (!this.#matters(key, old, object)) return;
+      const change = this.#changeOf(key, old, object);
+      if (change === 'none') return;
       this.#reporter.edited(key);
+      if (change === 'traces' && !needsCleanup(object)) return this.#mending.edited(key);
     }
     this.#queue.forgive(key);
     this.#queue.add(key, needsCleanup(object) ? DELETION_PRIORITY : 0);
@@ -326,11 +338,12 @@ export class Controller {
     this.#wake(keys);
   }
 
-  /** Whether a change of a Service is worth a pass: somebody asks for something else, or touched what Berth wrote. */
-  #matters(key: ServiceKey, old: Service, object: Service): boolean {
+  /** What changed of a Service: what somebody asks for, only the traces that Berth left in it, or nothing that matters. */
+  #changeOf(key: ServiceKey, old: Service, object: Service): 'wish' | 'traces' | 'none' {
     const context = this.serving(object)?.changeContext ?? NO_CONTEXT;
-    if (serviceFingerprint(old, context) !== serviceFingerprint(object, context)) return true;
-    return traceText(tracesOf(old)) !== traceText(tracesOf(object)) && !this.#reporter.wrote(key, object);
+    if (serviceFingerprint(old, context) !== serviceFingerprint(object, context)) return 'wish';
+    const touched = traceText(tracesOf(old)) !== traceText(tracesOf(object));
+    return touched && !this.#reporter.wrote(key, object) ? 'traces' : 'none';
   }
 
   /** Tells people what was changed by hand, and (unless it is only to be observed) plans it back. */

@@ -5,6 +5,7 @@ import { Conflict, Denied, NotReady, Transient } from '../model/errors.ts';
 import { ANNOTATION_PAUSED, FINALIZER } from '../model/names.ts';
 import { createMemoryProvider, MemoryCloud, type MemoryProviderOptions } from '../provider/memory.ts';
 import type { Provider } from '../provider/spi.ts';
+import { PATIENCE } from './mending.ts';
 
 const KEY = 'default/web';
 const details = { message: 'no', remedy: 'Wait' };
@@ -73,6 +74,29 @@ describe('what others do to our traces', () => {
     expect(world.service().finalizers).toEqual([FINALIZER]);
     expect(world.written).toEqual(['addFinalizer default/web']);
     expect(world.cloud.writes).toBe(0);
+  });
+
+  it('is put right at once a few times, then ever more slowly, because two controllers would go on for ever', async () => {
+    const world = await settledWorld();
+    let standing = 0;
+    // Another controller: it answers each of our writes at once with its own.
+    const answer = async (): Promise<void> => {
+      world.cluster.edit(KEY, { ingress: [{ ip: '203.0.113.9', ipMode: 'VIP' }] });
+      await world.settle();
+      if (world.addresses() === '203.0.113.9') standing += 1;
+    };
+    for (let i = 0; i < 50; i++) await answer();
+    const written = world.written.length;
+    expect(written).toBe(PATIENCE);
+    expect(standing).toBe(50 - PATIENCE);
+    expect(world.reasons().filter((reason) => reason === 'StatusContested')).toHaveLength(1);
+    await world.advance(1_000);
+    expect(world.written).toHaveLength(written + 1);
+    expect(world.addresses()).not.toBe('203.0.113.9');
+    world.cluster.edit(KEY, { sessionAffinity: 'ClientIP' });
+    await world.settle();
+    expect(world.cloud.loadBalancers.size).toBe(1);
+    expect(world.condition()).toBe('True Provisioned');
   });
 
   it('the finalizer is there before anything is made, also when something is there already', async () => {

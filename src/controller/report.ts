@@ -90,6 +90,15 @@ export class Reporter {
     this.#options.cluster.events.record(service, { type, ...event });
   }
 
+  /** Tells people that somebody else writes what Berth writes into the Service, too. */
+  contested(key: ServiceKey): void {
+    const service = this.#options.cluster.services.get(key);
+    const { meaning, remedy } = REASONS.StatusContested;
+    const message = `${meaning}. ${remedy}.`;
+    this.#options.log.warn({ service: key, code: 'StatusContested' }, message);
+    if (service !== undefined) this.event(service, 'Warning', { reason: 'StatusContested', message });
+  }
+
   /** Remembers that the Service is frozen. Nothing is written: frozen means that. */
   paused(service: Service): void {
     this.#remember(

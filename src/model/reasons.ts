@@ -145,6 +145,12 @@ export const REASONS = {
     meaning: 'a call of the provider took longer than it may',
     remedy: 'Berth tries again by itself; check that the other side is reachable',
   },
+  StatusContested: {
+    meaning:
+      'somebody else keeps changing what Berth writes into this Service; it is put right ever more slowly',
+    remedy:
+      'Let one controller serve it: set spec.loadBalancerClass, or start Berth with --default-provider=none',
+  },
   DriftDetected: {
     meaning: 'somebody changed by hand what Berth had made',
     remedy: 'Under --drift=enforce it is planned back; under observe it is only reported',
