@@ -39,7 +39,7 @@ export interface WireInterface {
   readonly unusable?: UnusableReason;
   /** Answers ARP: usable. */
   readonly arp: boolean;
-  /** Answers NDP: usable and has an IPv6 link-local address, the source of its advertisements. */
+  /** Answers NDP: usable and has an IPv6 link-local address, without which IPv6 is not up. */
   readonly ndp: boolean;
   readonly addresses: readonly InterfaceAddress[];
 }
@@ -133,6 +133,8 @@ export type MessageKind = 'claims' | 'claims-request' | 'notice';
 export const MAX_PAYLOAD: number = 128 * 1024;
 /** Largest digest in bytes. */
 export const MAX_DIGEST: number = 32;
+/** Largest payload of a goodbye in bytes: it has to fit into one datagram. */
+export const MAX_GOODBYE: number = 1100;
 
 /** How somebody claimed an address of ours. */
 export type ClaimedBy = 'arp-reply' | 'arp-announcement' | 'arp-request' | 'na';
@@ -288,19 +290,26 @@ export interface WireApi {
   /** The speakers to talk with; one that is not in the list any more is forgotten without an event. */
   setPeers(peers: readonly WirePeer[]): Promise<void>;
   peers(): readonly PeerState[];
-  /** What each heartbeat from now on carries (at most `MAX_DIGEST` bytes). */
+  /** What each heartbeat from now on carries. @throws RangeError above `MAX_DIGEST`. */
   setDigest(digest: Uint8Array): void;
   /** @throws RangeError above `MAX_PAYLOAD`. Unknown or unheard peers get it too: they may hear us though we do not hear them. */
   send(node: string, kind: MessageKind, payload: Uint8Array): void;
   /** To every peer. */
   broadcast(kind: MessageKind, payload: Uint8Array): void;
-  /** What a successor on this node is given when it comes. */
+  /**
+   * What a successor on this node is given when it comes, and again when it changes. It can ask the peers nothing before
+   * it took over, so this should hold all that it needs. @throws RangeError above `MAX_PAYLOAD`.
+   */
   setHandover(payload: Uint8Array): void;
   /** Answers again after a stall; without one it does nothing. */
   resume(): void;
   /** Ends the predecessor's work and begins ours: heartbeats start, then the predecessor goes silently. */
   takeOver(): Promise<void>;
-  /** Tells the peers that this node leaves, again with every heartbeat until `stop`; answering goes on. */
+  /**
+   * Tells the peers that this node leaves, again with every heartbeat until `stop`; answering goes on.
+   *
+   * @throws RangeError above `MAX_GOODBYE`.
+   */
   goodbye(payload?: Uint8Array): void;
   stats(): WireStats;
   /** Stops answering, lets go of every socket and ends the worker; safe to call twice. */

@@ -66,7 +66,7 @@ describe('the NDP filter', () => {
   it.each([
     ['a solicitation for our address', solicitation(mac, asker, ipBytes('2001:db8::10')), true],
     ['a probe for our address', solicitation(mac, new Uint8Array(16), ipBytes('2001:db8::10')), true],
-    ['an advertisement of our address', unsolicitedAdvertisement(mac, asker, ipBytes('2001:db8::10')), true],
+    ['an advertisement of our address', unsolicitedAdvertisement(mac, ipBytes('2001:db8::10')), true],
     ['a solicitation for another', solicitation(mac, asker, ipBytes('2001:db8::11')), false],
     ['an ARP request', arpRequest(mac, ipBytes('10.0.0.1'), ipBytes('10.0.0.2')), false],
   ])('decides on %s: %s', (_what, frame, expected) => {

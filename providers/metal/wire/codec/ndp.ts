@@ -187,15 +187,14 @@ export function solicitation(mac: Uint8Array, source: Uint8Array, target: Uint8A
   });
 }
 
-/** The unsolicited advertisement of a takeover: to all nodes, with Override (RFC 4861 §7.2.6). */
-export function unsolicitedAdvertisement(
-  mac: Uint8Array,
-  source: Uint8Array,
-  target: Uint8Array,
-): Uint8Array {
+/**
+ * The unsolicited advertisement of a takeover: to all nodes, with Override (RFC 4861 §7.2.6). Like the kernel's own it
+ * comes from the address that it advertises; some tools and switches distrust any other.
+ */
+export function unsolicitedAdvertisement(mac: Uint8Array, target: Uint8Array): Uint8Array {
   return encodeNdp({
     ethernet: { destination: multicastMac(ALL_NODES), source: mac },
-    source,
+    source: target,
     destination: ALL_NODES,
     type: NDP_TYPE.advertisement,
     flags: NA_FLAG.override,
@@ -205,8 +204,8 @@ export function unsolicitedAdvertisement(
 }
 
 /** An advertisement whose other fields `patchAdvertisement` fills in for each solicitation. */
-export function advertisementTemplate(mac: Uint8Array, source: Uint8Array): DataView {
-  return new DataView(unsolicitedAdvertisement(mac, source, UNSPECIFIED).buffer as ArrayBuffer);
+export function advertisementTemplate(mac: Uint8Array): DataView {
+  return new DataView(unsolicitedAdvertisement(mac, UNSPECIFIED).buffer as ArrayBuffer);
 }
 
 /**
@@ -224,7 +223,9 @@ export function patchAdvertisement(advertisement: DataView, solicitation: DataVi
     const asker = solicitation.getUint32(NDP_AT.source + i);
     const all = i === 0 ? 0xff02_0000 : i === 12 ? 1 : 0;
     advertisement.setUint32(NDP_AT.destination + i, probe ? all : asker);
-    advertisement.setUint32(NDP_AT.target + i, solicitation.getUint32(NDP_AT.target + i));
+    const target = solicitation.getUint32(NDP_AT.target + i);
+    advertisement.setUint32(NDP_AT.source + i, target);
+    advertisement.setUint32(NDP_AT.target + i, target);
   }
   advertisement.setUint8(NDP_AT.flags, probe ? NA_FLAG.override : NA_FLAG.override | NA_FLAG.solicited);
   advertisement.setUint16(NDP_AT.checksum, 0);

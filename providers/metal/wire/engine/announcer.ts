@@ -83,5 +83,5 @@ export class Announcer {
 
 function announcements(port: Port, address: Uint8Array): readonly Uint8Array[] {
   if (address.length === 4) return arpAnnouncements(port.mac, address);
-  return port.linkLocal === undefined ? [] : [unsolicitedAdvertisement(port.mac, port.linkLocal, address)];
+  return port.linkLocal === undefined ? [] : [unsolicitedAdvertisement(port.mac, address)];
 }

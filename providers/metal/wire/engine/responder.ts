@@ -76,7 +76,7 @@ export class Responder {
     this.#stations = ports.map((port) => {
       const mac = new DataView(port.mac.buffer, port.mac.byteOffset, 6);
       const reply = arpReplyTemplate(port.mac);
-      const advertisement = port.linkLocal && advertisementTemplate(port.mac, port.linkLocal);
+      const advertisement = port.linkLocal && advertisementTemplate(port.mac);
       return {
         port,
         high: mac.getUint16(0),

@@ -7,7 +7,7 @@ export interface Port {
   readonly name: string;
   readonly index: number;
   readonly mac: Uint8Array;
-  /** Source of our advertisements; absent: no NDP on this interface. */
+  /** Its IPv6 link-local address, to ask with; absent: IPv6 is not up, and there is no NDP. */
   readonly linkLocal?: Uint8Array | undefined;
   /** The interface's own IPv4 addresses, to ask with. */
   readonly ipv4: readonly { readonly ip: Uint8Array; readonly prefixLength: number }[];

@@ -40,6 +40,10 @@ const sendtoC: (
 export const recv: (...args: [fd: number, bytes: Bytes, length: number, flags: number]) => number = libc.func(
   'long recv(int fd, void *bytes, ulong length, int flags)',
 );
+/** read(2). */
+export const read: (...args: [fd: number, bytes: Bytes, length: number]) => number = libc.func(
+  'long read(int fd, void *bytes, ulong length)',
+);
 /** recvmmsg(2); the vector is prepared by `Receiver`. */
 export const recvmmsg: (
   ...args: [fd: number, vector: Bytes, length: number, flags: number, timeout: null]

@@ -27,24 +27,27 @@ export class Poller {
   }
 
   /**
-   * Waits for at most `timeoutMs` and calls the handlers of what is ready; how many were. A handler that removes
-   * descriptors ends the round: the others are ready again in the next.
+   * Waits for at most `timeoutMs`; how many descriptors are ready.
    *
    * @throws SyscallError.
    */
   wait(timeoutMs: number): number {
+    const ready = poll(this.#bytes, this.#order.length, timeoutMs);
+    if (ready >= 0) return ready;
+    if (lastErrno() !== 'EINTR') checked('poll', ready);
+    return 0;
+  }
+
+  /**
+   * Calls the handlers of what was ready when `wait` returned. A handler that adds or removes descriptors ends the round:
+   * the others are ready again in the next.
+   */
+  dispatch(): void {
     const fds = this.#fds;
     const order = this.#order;
-    const ready = poll(this.#bytes, order.length, timeoutMs);
-    if (ready < 0) {
-      if (lastErrno() !== 'EINTR') checked('poll', ready);
-      return 0;
-    }
-    if (ready === 0) return 0;
     for (let i = 0; i < order.length && this.#fds === fds; i++) {
       if (fds.getUint16(i * SIZE + HAPPENED, true) !== 0) order[i]?.();
     }
-    return ready;
   }
 
   #rebuild(): void {

@@ -1,0 +1,88 @@
+import type { Timers } from '../engine/timers.ts';
+import type { Poller } from '../sys/poller.ts';
+
+/** Longest wait, in milliseconds: what a look at the event loop or at the main thread's ticks may be late. */
+const MAX_WAIT_MS = 50;
+/** A longer gap between two turns is a stall: somebody stopped us (a signal, a debugger, a starved machine). */
+export const STALL_MS = 200;
+/** Timers run in one turn. */
+const TIMERS_PER_TURN = 64;
+
+/** What the loop works with. */
+export interface LoopParts {
+  readonly poller: Poller;
+  readonly timers: Timers;
+  readonly now: () => number;
+  /** Whether there is something to do without waiting. */
+  readonly busy: () => boolean;
+  /** Does it. */
+  readonly work: () => void;
+  /** Called in place of the handlers after a stall, when they are still to be called. */
+  readonly onStall: (gapMs: number) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * The worker's loop: wait for the sockets, handle them, run what is due. The wait blocks the thread, so timers are the
+ * loop's own; between waits, at least every 50 ms, Node's event loop gets a turn, for its finalizers and for ending.
+ *
+ * A stall is noticed before anything is handled: what waits in the sockets is old then, and what is due (a peer that
+ * seems silent) is our own fault.
+ */
+export class Loop {
+  readonly #parts: LoopParts;
+  #last: number;
+  #running = true;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+    this.#last = parts.now();
+  }
+
+  start(): void {
+    setImmediate(() => this.#turns());
+  }
+
+  stop(): void {
+    this.#running = false;
+  }
+
+  /** Reads everything that waits in the sockets. */
+  drain(): void {
+    const { poller } = this.#parts;
+    for (let round = 0; round < 100 && poller.wait(0) > 0; round++) poller.dispatch();
+  }
+
+  #turns(): void {
+    const until = this.#parts.now() + MAX_WAIT_MS;
+    try {
+      do this.#turn();
+      while (this.#running && this.#last < until);
+    } catch (error) {
+      this.#running = false;
+      this.#parts.onError(error);
+      return;
+    }
+    if (this.#running) setImmediate(() => this.#turns());
+  }
+
+  #turn(): void {
+    const { poller, timers, now, busy, work, onStall } = this.#parts;
+    const ready = poller.wait(busy() ? 0 : this.#timeout());
+    const woke = now();
+    const gap = woke - this.#last;
+    this.#last = woke;
+    if (gap > STALL_MS) onStall(gap);
+    else if (ready > 0) poller.dispatch();
+    // Before the timers: a question may only go out when the kernel's filter lets its answer in.
+    work();
+    timers.runDue(now(), TIMERS_PER_TURN);
+  }
+
+  #timeout(): number {
+    const { timers, now } = this.#parts;
+    const { next } = timers;
+    if (next === undefined) return MAX_WAIT_MS;
+    return Math.min(MAX_WAIT_MS, Math.max(0, Math.ceil(next - now())));
+  }
+}
