@@ -287,7 +287,11 @@ describe('berth explain', () => {
       'a class that nobody serves',
       { loadBalancerClass: 'example.com/other' },
       {},
-      ['NotServed', 'Set spec.loadBalancerClass to a class that Berth serves'],
+      [
+        'NotServed',
+        'its class is example.com/other, and the classes served are berth.dev/memory',
+        'Set spec.loadBalancerClass to a class that Berth serves',
+      ],
     ],
     [
       'a family that no pool has',

@@ -202,15 +202,26 @@ export class Inspector {
   ): Pick<Explanation, 'reason' | 'message' | 'remedy'> {
     if (runtime === undefined) {
       const wants = service.type === 'LoadBalancer';
-      const { meaning, remedy } = REASONS.NotServed;
       const type = `it is of type ${service.type}, and Berth serves type LoadBalancer`;
-      return { reason: 'NotServed', message: wants ? meaning : type, remedy: wants ? remedy : '' };
+      const { remedy } = REASONS.NotServed;
+      return {
+        reason: 'NotServed',
+        message: wants ? this.#whyNotServed(service) : type,
+        remedy: wants ? remedy : '',
+      };
     }
     const last = this.#options.reporter.lastPass(keyOf(service))?.verdict ?? verdictOf(service);
     const code = entry?.problem?.code ?? last?.reason ?? 'Ensuring';
     const known = REASONS[code as ReasonCode];
     const message = entry?.problem?.message ?? last?.message ?? known.meaning;
     return { reason: code, message, remedy: known?.remedy ?? '' };
+  }
+
+  #whyNotServed({ loadBalancerClass }: Service): string {
+    const { meaning } = REASONS.NotServed;
+    const served = this.#options.runtimes.flatMap(({ provider }) => provider.classes);
+    const its = loadBalancerClass === undefined ? 'it has no class' : `its class is ${loadBalancerClass}`;
+    return `${meaning}: ${its}, and the classes served are ${served.join(', ') || 'none'}`;
   }
 
   #nodes(): Explanation['nodes'] {

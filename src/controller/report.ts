@@ -14,7 +14,7 @@ import { ingressOf, verdictOf, type Verdict } from './status.ts';
 
 /** What a reporter works with. */
 export interface ReporterOptions {
-  readonly cluster: Pick<Cluster, 'writes' | 'events'>;
+  readonly cluster: Pick<Cluster, 'services' | 'writes' | 'events'>;
   readonly log: Log;
   /** Gauge with labels namespace, name, reason: 1 for the reason that holds. */
   readonly conditions: Instrument;
