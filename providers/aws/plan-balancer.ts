@@ -40,6 +40,12 @@ export function planBalancer(comparison: Comparison): readonly Step[] {
   ];
 }
 
+/** Whether the load balancer is replaced: then its listeners go with it, and its tags are those of the new one. */
+export function isReplaced({ wanted, have, observed }: Comparison): boolean {
+  const present = have?.balancer;
+  return present !== undefined && replacementReason(present, wanted.balancer, observed) !== undefined;
+}
+
 /** Why AWS can only give what is wanted to a new load balancer; `undefined` when it need not. */
 function replacementReason(
   present: BalancerState,

@@ -1,6 +1,6 @@
 import { ordered, SHARED, type PlanRequest, type Step } from '@berth/core';
 import type { Context, Desired } from './desired.ts';
-import { planBalancer } from './plan-balancer.ts';
+import { isReplaced, planBalancer } from './plan-balancer.ts';
 import { planGroup } from './plan-group.ts';
 import { planListeners } from './plan-listeners.ts';
 import { planShared } from './plan-shared.ts';
@@ -39,12 +39,20 @@ export function plan(
   // The core removes another Service's load balancer first; a plan is total, so it says so here as well.
   if (have !== undefined && have.uid !== desired.uid) return ordered(planTeardown(key, have, undefined));
   const comparison = { desired, wanted: wantedOf(desired, have, context), have, observed, context };
+  const kept = isReplaced(comparison) ? { ...comparison, have: withoutBalancer(have) } : comparison;
   return ordered([
     ...planGroup(comparison),
     ...planTargetGroups(comparison),
     ...planBalancer(comparison),
-    ...planListeners(comparison),
-    ...planTags(comparison),
+    ...planListeners(kept),
+    ...planTags(kept),
     ...planStrays(key, have),
   ]);
+}
+
+/** What is left when the load balancer goes. */
+function withoutBalancer(have: AwsLoadBalancer | undefined): AwsLoadBalancer | undefined {
+  if (have === undefined) return undefined;
+  const { balancer: _gone, ...rest } = have;
+  return { ...rest, listeners: {} };
 }
