@@ -238,9 +238,14 @@ export class FakeCluster implements Cluster {
     if (before === undefined) throw apiError('ApiNotFound', key);
     if (before.resourceVersion !== body.metadata.resourceVersion) throw apiError('ApiConflict', key);
     const object = { ...this.#patched(before, body), resourceVersion: this.#next() };
+    // As the API server: the object goes in the same moment, and the answer has the version from before. A cache takes
+    // nothing from it; the watch tells of the deletion, with the object as it was.
+    if (object.deleting && object.finalizers.length === 0) {
+      this.#gone(before);
+      return { ...object, resourceVersion: before.resourceVersion };
+    }
     this.#server.set(key, object);
     this.#cached({ type: 'modified', object, via: this.watchIsFaster ? 'watch' : 'put' });
-    if (object.deleting && object.finalizers.length === 0) this.#gone(object);
     return object;
   }
 

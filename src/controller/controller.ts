@@ -179,6 +179,9 @@ export class Controller {
     if (via === 'put') return;
     if (type === 'deleted') {
       this.#mending.forget(key);
+      // The answer to the write that released it has the version from before it, so that the cache learns only now
+      // that nobody needs what is shared.
+      if (hasFinalizer(object)) this.#wake(this.runtimes.map(sharedKey));
       if (this.runtimes.some((runtime) => runtime.has(key)) || this.#reporter.lastPass(key) !== undefined)
         this.#queue.add(key);
       return;

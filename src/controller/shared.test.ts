@@ -68,6 +68,19 @@ describe('what all load balancers share', () => {
     expect(world.cloud.loadBalancers.size).toBe(0);
   });
 
+  it('goes with the last service also when the watch tells of its end late', async () => {
+    const group = new Group();
+    const world = await worldWith(group, { services: [{}] });
+    world.cluster.delete('default/web');
+    world.cluster.holdWatch();
+    await world.settle();
+    expect(world.cluster.service('default/web')).toBeUndefined();
+    expect(group.exists).toBe(true);
+    world.cluster.releaseWatch();
+    await world.settle();
+    expect(group.exists).toBe(false);
+  });
+
   it('is not made for a service that cannot be served', async () => {
     const group = new Group();
     await worldWith(group, { services: [{ ports: [] }] });
@@ -77,7 +90,8 @@ describe('what all load balancers share', () => {
   it('goes after a restart when the predecessor was killed just before', async () => {
     const group = new Group();
     const world = await worldWith(group, { services: [{}] });
-    group.faults.push(new Transient('CloudDown', details));
+    // Tried once for the pass, and once for the event.
+    group.faults.push(new Transient('CloudDown', details), new Transient('CloudDown', details));
     world.cluster.delete('default/web');
     await world.settle();
     expect(world.cluster.service('default/web')).toBeUndefined();
