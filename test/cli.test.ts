@@ -591,6 +591,21 @@ describe('the program', () => {
     );
   });
 
+  it('run --no-leader-elect acts alone, and does not beside a controller that holds the Lease', async () => {
+    ground.service('web');
+    const alone = startProgram(['run', ...ground.options, '--no-leader-elect', '--output', 'json']);
+    await alone.says(/"event":"acting"/);
+    await expect.poll(() => ground.get('web')?.ip, { timeout: 5_000 }).toBe('192.0.2.1');
+    alone.kill('SIGTERM');
+    expect((await alone.ended).code).toBe(0);
+    await ground.lead();
+    const second = await runProgram(['run', ...ground.options, '--no-leader-elect', '--log-level', 'error']);
+    expect(second.code).toBe(1);
+    expect(second.err).toMatch(
+      /^berth: the Lease berth-system\/berth-controller is held by .+\. Stop .+, then run this again\.\n$/,
+    );
+  });
+
   it.each(['SIGTERM', 'SIGINT'] as const)(
     'run serves until %s, then gives the Lease back and ends well',
     async (signal) => {

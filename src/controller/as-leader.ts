@@ -1,6 +1,6 @@
 import { isBerthError, Denied } from '../model/errors.ts';
 import { LEASE_NAME } from '../model/names.ts';
-import { runLeaderElection, type KubeClient, type LeaseRecord } from '../kube/index.ts';
+import { isApiError, runLeaderElection, type KubeClient, type LeaseRecord } from '../kube/index.ts';
 import type { Log } from '../provider/spi.ts';
 import { holderName, readControllerLease } from './lease-reading.ts';
 import type { ElectionSettings } from './run.ts';
@@ -92,6 +92,27 @@ export async function leaderNow(
   const { client, election, signal } = options;
   const lease = await readControllerLease({ client, namespace: election.namespace, signal });
   return lease !== undefined && seemsAlive(lease, Date.now()) ? holderName(lease.holder) : undefined;
+}
+
+/**
+ * Makes sure that no controller is at work, for one that is to act without an election: two that act on the same
+ * Services undo each other's work. Somebody who may not read the Lease is taken at their word.
+ *
+ * @throws Denied `LeaderIsRunning` naming the holder and the remedy.
+ */
+export async function mustBeAlone(
+  options: Pick<AsLeaderOptions, 'client' | 'election' | 'signal'>,
+): Promise<void> {
+  const { client, election, signal } = options;
+  let lease: LeaseRecord | undefined;
+  try {
+    lease = await readControllerLease({ client, namespace: election.namespace, signal });
+  } catch (error) {
+    // Whatever else is wrong with the API server is told by what comes next.
+    if (isApiError(error)) return;
+    throw error;
+  }
+  if (lease !== undefined && seemsAlive(lease, Date.now())) throw running(lease.holder, election.namespace);
 }
 
 /** By the wall clock, which may be wrong: good enough to refuse, not good enough to take the Lease. */
