@@ -130,7 +130,7 @@ export class Wire extends EventEmitter<WireEvents> implements WireApi {
   readonly #counters: Counters;
   readonly #slots: Slots;
   readonly #pending = new Map<number, Pending>();
-  readonly #peers = new PeerBook();
+  readonly #peers: PeerBook;
   readonly #ticker: NodeJS.Timeout;
   #interfaces: readonly WireInterface[];
   #predecessor: Handover | undefined;
@@ -147,6 +147,7 @@ export class Wire extends EventEmitter<WireEvents> implements WireApi {
     this.#interfaces = ready.interfaces;
     this.#predecessor = ready.predecessor;
     this.#nonce = ready.nonce;
+    this.#peers = new PeerBook(options.heartbeat?.node);
     this.#counters = new Counters(counters);
     this.#slots = new Slots(MAX_SLOTS, (slot) => this.#counters.clear(slot));
     const tickMs = Math.min(TICK_MS, (options.mainStallMs ?? Number.POSITIVE_INFINITY) / 4);

@@ -3,11 +3,18 @@ import type { PeerState } from './types.ts';
 
 /** The main thread's copy of what is known of the peers, kept by the worker's events. */
 export class PeerBook {
+  readonly #self: string | undefined;
   #peers = new Map<string, PeerState>();
+
+  /** `self` is no peer, also where it is in the list of all speakers. */
+  constructor(self: string | undefined) {
+    this.#self = self;
+  }
 
   /** The peers from now on; what is known of those that stay is kept. */
   keep(nodes: readonly string[]): void {
-    this.#peers = new Map(nodes.map((node) => [node, this.#peers.get(node) ?? { node, state: 'unheard' }]));
+    const others = nodes.filter((node) => node !== this.#self);
+    this.#peers = new Map(others.map((node) => [node, this.#peers.get(node) ?? { node, state: 'unheard' }]));
   }
 
   list(): readonly PeerState[] {

@@ -185,7 +185,7 @@ export interface WireEvents {
   /** A peer's heartbeats carry another digest than before. */
   digest: [{ readonly node: string; readonly digest: Uint8Array }];
   message: [{ readonly node: string; readonly kind: MessageKind; readonly payload: Uint8Array }];
-  /** Datagrams were thrown away; at most once a second per reason. */
+  /** Datagrams were thrown away; at most once a second per reason. Not for `unchallenged`: every start begins so. */
   rejected: [{ readonly reason: RejectReason; readonly from: string; readonly count: number }];
   /**
    * This process (or its worker) stood still; its sockets were drained and its peers' timers restarted. `muted`: so long

@@ -5,8 +5,8 @@ const MASK = (1n << SIZE) - 1n;
 /** Which sequence numbers of a nonce have been seen: a sliding window (RFC 4303 §3.4.3), so that nothing counts twice. */
 export class ReplayWindow {
   #highest: bigint;
-  /** Bit n: `highest - n` was seen. */
-  #seen = 1n;
+  /** Bit n: `highest - n` was seen. What came before the first counts as seen: it was refused then, not forgotten. */
+  #seen = MASK;
 
   /** Begins with the number of the datagram that proved the nonce. */
   constructor(first: bigint) {
@@ -21,8 +21,10 @@ export class ReplayWindow {
       this.#highest = sequence;
       return true;
     }
+    // Before the shift: a hostile number would ask for more memory than there is.
+    if (-ahead >= SIZE) return false;
     const bit = 1n << -ahead;
-    if (-ahead >= SIZE || (this.#seen & bit) !== 0n) return false;
+    if ((this.#seen & bit) !== 0n) return false;
     this.#seen |= bit;
     return true;
   }

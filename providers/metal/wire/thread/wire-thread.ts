@@ -223,6 +223,8 @@ export class WireThread {
 
   #onRejected(reason: RejectReason, from: string): void {
     this.#counters.add(reason);
+    // Every start of a peer begins so; what stays unproved never counts, and shows in the counter.
+    if (reason === 'unchallenged') return;
     const count = this.#rejected.hit(reason, now());
     if (count !== undefined) this.#emit('rejected', { reason, from, count });
   }
