@@ -10,6 +10,7 @@ interface Bench {
 const BENCHES: Readonly<Record<string, string>> = {
   aws: 'the AWS provider on LocalStack beside the incumbents: 50 Services of 2 ports, 20 nodes, 50 ms a call',
   core: 'the controller on a real API server: 1,000 Services, 100 Nodes, provider memory',
+  metal: 'bare metal on the wire: failover, ARP latency, 200 Services at once, at rest',
   local: 'the local proxy beside HAProxy and beside no proxy',
 };
 

@@ -56,8 +56,8 @@ export interface MetalLab {
   atClient(command: readonly string[], options?: { input?: string; limitMs?: number }): Promise<string>;
   /** @throws Error for any answer of 300 and above. */
   send<T = unknown>(method: string, path: string, body?: object): Promise<T>;
-  /** Creates the slices of a Service, then the Service. */
-  createService(service: LabService): Promise<void>;
+  /** Creates the slices of a Service, then the Service; when that was begun, in milliseconds since the epoch. */
+  createService(service: LabService): Promise<number>;
   deleteService(name: string): Promise<void>;
   /** The addresses in the Service's status. */
   addressesOf(name: string): Promise<readonly string[]>;
@@ -227,10 +227,12 @@ class Lab implements MetalLab {
     return json;
   }
 
-  async createService(service: LabService): Promise<void> {
+  async createService(service: LabService): Promise<number> {
     const slices = `/apis/discovery.k8s.io/v1/namespaces/${LAB_NAMESPACE}/endpointslices`;
     for (const slice of labSlices(this.net, service)) await this.send('POST', slices, slice);
+    const begunMs = Date.now();
     await this.send('POST', `/api/v1/namespaces/${LAB_NAMESPACE}/services`, labService(service));
+    return begunMs;
   }
 
   async deleteService(name: string): Promise<void> {

@@ -16,13 +16,15 @@ export interface LabService {
   /** Names of nodes whose first pod stands behind it; default all nodes. */
   readonly pods?: readonly string[];
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Of both protocols; default 80. */
+  readonly port?: number;
   /** Default `berth.dev/metal`; `null`: none. */
   readonly loadBalancerClass?: string | null;
 }
 
-/** Port 80 over TCP and over UDP; no selector, because there is nobody to follow it: the slices are made by hand. */
+/** One port over TCP and over UDP; no selector, because there is nobody to follow it: the slices are made by hand. */
 export function labService(service: LabService): object {
-  const { name, policy = 'Cluster', families = ['IPv4'], annotations = {} } = service;
+  const { name, policy = 'Cluster', families = ['IPv4'], annotations = {}, port = 80 } = service;
   const { loadBalancerClass = 'berth.dev/metal' } = service;
   return {
     metadata: { name, namespace: LAB_NAMESPACE, annotations },
@@ -33,8 +35,8 @@ export function labService(service: LabService): object {
       ipFamilies: families,
       ipFamilyPolicy: families.length === 2 ? 'RequireDualStack' : 'SingleStack',
       ports: [
-        { name: 'http', port: 80, protocol: 'TCP', targetPort: POD_PORT },
-        { name: 'udp', port: 80, protocol: 'UDP', targetPort: POD_PORT },
+        { name: 'http', port, protocol: 'TCP', targetPort: POD_PORT },
+        { name: 'udp', port, protocol: 'UDP', targetPort: POD_PORT },
       ],
     },
   };

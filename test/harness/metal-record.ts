@@ -46,20 +46,9 @@ export class Recorder {
   static async start(lab: MetalLab, where = 'client'): Promise<Recorder> {
     const name = `tcpdump-${recordings++}`;
     const file = join(lab.dir, `${name}.pcap`);
-    const options = [
-      '-i',
-      'eth0',
-      '-n',
-      '-p',
-      '-U',
-      '--immediate-mode',
-      '-B',
-      '8192',
-      '-Z',
-      'root',
-      '-w',
-      file,
-    ];
+    // A short snapshot, because the buffer has as many places as snapshots fit in.
+    const sizes = ['-s', '128', '-B', '16384'];
+    const options = ['-i', 'eth0', '-n', '-p', '-U', '--immediate-mode', ...sizes, '-Z', 'root', '-w', file];
     const tcpdump = lab.start(where, name, ['tcpdump', ...options, FILTER]);
     await tcpdump.until('it listens', async () => (await tcpdump.log()).includes('listening on'));
     return new Recorder(tcpdump, await open(file));

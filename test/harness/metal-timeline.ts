@@ -11,9 +11,9 @@ export interface Span {
 export interface Timeline {
   readonly requests: number;
   readonly answers: number;
-  /** Requests that nobody answered before the next one was sent; the last one does not count. */
+  /** Requests that nobody answered, not even late; the last one does not count. */
   readonly unanswered: number;
-  /** Longest time between two answers, or between an answer and the span's end or begin. */
+  /** Longest time between two answers, or between an answer and the span's begin or end. */
   readonly silenceMs: number;
   /** Requests answered by two nodes, times the time between requests: how long there were two owners. */
   readonly twoOwnersMs: number;
@@ -63,16 +63,31 @@ export function firstAnswerMs(
   return found === undefined ? undefined : found.atMs - fromMs;
 }
 
-/** A request with those who answered before the next one. */
+/** A request with those who answered it. */
 interface Round {
+  readonly atMs: number;
   readonly macs: Set<string>;
 }
 
+/** How late an answer may be: a busy machine's processes wait for their turn. */
+const LATE_MS = 500;
+
+/**
+ * Answers do not say which request they belong to. One counts for the newest request that its sender has not answered
+ * yet: after a pause, a burst of late answers pays for the requests of the pause.
+ */
 function roundsOf(frames: readonly NeighbourFrame[]): readonly Round[] {
   const rounds: Round[] = [];
-  for (const { kind, mac } of frames) {
-    if (kind === 'request') rounds.push({ macs: new Set() });
-    if (kind === 'answer') rounds.at(-1)?.macs.add(mac);
+  for (const { kind, mac, atMs } of frames) {
+    if (kind === 'request') rounds.push({ atMs, macs: new Set() });
+    if (kind !== 'answer') continue;
+    for (let i = rounds.length - 1; i >= 0; i--) {
+      const round = rounds[i];
+      if (round === undefined || atMs - round.atMs > LATE_MS) break;
+      if (round.macs.has(mac)) continue;
+      round.macs.add(mac);
+      break;
+    }
   }
   return rounds;
 }

@@ -1,0 +1,181 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { LabBerth } from '../harness/metal-berth.ts';
+import { type MetalLab, startMetalLab, whyNoMetalLab } from '../harness/metal-lab.ts';
+import { failovers } from './metal-failover.ts';
+import { latency } from './metal-latency.ts';
+import { hundredSpeakers } from './metal-peers.ts';
+import { atRest, auditPolicy } from './metal-rest.ts';
+import { atOnce, firstAnswers, firstAnswersUnprobed, restarts } from './metal-services.ts';
+import type { MetalBench, MetalSizes } from './metal-watch.ts';
+import { machineFacts, type Measurement, publish } from './report.ts';
+
+const USAGE = `npm run bench -- metal [--runs N] [--only PHASE ...] [--quick] [--node-arg=ARG ...]
+
+  --runs N          runs of each way to fail (10)
+  --only PHASE      only this phase; repeatable. Phases:
+                    failover, services, rest, latency, unprobed, peers
+  --quick           2 runs, 40 Services, short rests: to see whether the benchmark works, not for figures
+  --node-arg=ARG    further argument for Berth's node processes; repeatable
+
+Needs root, iproute2, nftables, tcpdump and the Kubernetes control plane (as \`npm test\` does). Takes under 10 minutes.
+Exit code 1: a target was missed, or the benchmark could not be finished.`;
+
+/** The whole benchmark ends by then, in whatever state. */
+const TOTAL_LIMIT_MS = 590_000;
+/** What V8 does by itself (and more so) where the container has a memory limit; see bench core. */
+const NODE_ARGS = ['--max-semi-space-size=4'];
+/** Starts speakers that announce without looking for a stranger first. */
+const UNPROBED_ARGS = ['--no-conflict-probe'];
+
+const CAVEATS = [
+  'Three nodes and a client are network namespaces on one bridge; etcd, kube-apiserver, Berth and this benchmark share the cores.',
+  'Addresses are asked for every 10 ms (50 ms where there are many) by broadcast from the client; tcpdump there records with the',
+  "  kernel's timestamps, so silence and two owners are known to within one interval.",
+  'Two owners: requests answered by two nodes, times the interval. A move: the node that answers alone is another than before.',
+  'Berth runs unbuilt from its TypeScript sources, so start and RSS include what removes the types.',
+];
+
+interface Arguments extends MetalSizes {
+  readonly only: ReadonlySet<string>;
+  readonly nodeArgs: readonly string[];
+}
+
+/** Runs the benchmark; prints its table, writes its JSON, sets the exit code. */
+export async function run(args: readonly string[]): Promise<void> {
+  let sizes: Arguments | undefined;
+  try {
+    sizes = sizesOf(args);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exitCode = 2;
+    return;
+  }
+  if (sizes === undefined) return console.log(USAGE);
+  const why = await whyNoMetalLab();
+  if (why !== undefined) {
+    console.error(`bench metal ${why}`);
+    process.exitCode = 3;
+    return;
+  }
+  const machine = machineFacts();
+  const measurements: Measurement[] = [];
+  try {
+    await measure(sizes, (measurement) => {
+      measurements.push(measurement);
+      console.log(`  ${measurement.what}: ${measurement.value} ${measurement.unit}`);
+    });
+  } finally {
+    const { only, nodeArgs, ...setup } = sizes;
+    const described = { ...setup, only: [...only].join(' '), nodeArgs: nodeArgs.join(' ') };
+    if (measurements.length > 0)
+      await publish({ bench: 'metal', machine, measurements, caveats: CAVEATS, setup: described });
+  }
+}
+
+const PHASES = ['failover', 'services', 'rest', 'latency', 'unprobed', 'peers'] as const;
+
+/** `undefined` when help was asked for. @throws TypeError or RangeError for arguments that make no sense. */
+function sizesOf(args: readonly string[]): Arguments | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      runs: { type: 'string' },
+      only: { type: 'string', multiple: true, default: [] },
+      quick: { type: 'boolean', default: false },
+      'node-arg': { type: 'string', multiple: true, default: [] },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const { quick } = values;
+  const runs = Number(values.runs ?? (quick ? 2 : 10));
+  if (!Number.isInteger(runs) || runs < 1 || runs > 100)
+    throw new RangeError(`--runs takes a whole number from 1 to 100, not ${JSON.stringify(values.runs)}.`);
+  const unknown = values.only.find((phase) => !PHASES.some((known) => known === phase));
+  if (unknown !== undefined)
+    throw new RangeError(`--only takes one of ${PHASES.join(', ')}, not ${JSON.stringify(unknown)}.`);
+  return {
+    runs,
+    only: new Set(values.only.length > 0 ? values.only : PHASES),
+    services: quick ? 40 : 200,
+    requests: quick ? 500 : 2_000,
+    floodMs: quick ? 2_000 : 10_000,
+    restMs: quick ? 5_000 : 30_000,
+    withoutApiMs: quick ? 5_000 : 60_000,
+    nodeArgs: [...NODE_ARGS, ...values['node-arg']],
+  };
+}
+
+/** The phases that were asked for, one after another, in one lab. */
+async function measure(sizes: Arguments, record: MetalBench['record']): Promise<void> {
+  console.log('starting the lab ...');
+  const dir = await mkdtemp(join(tmpdir(), 'berth-bench-metal-'));
+  const [policy, auditLog] = [join(dir, 'policy.json'), join(dir, 'audit.log')];
+  await writeFile(policy, JSON.stringify(auditPolicy));
+  const lab = await startMetalLab({
+    apiServerArgs: [`--audit-policy-file=${policy}`, `--audit-log-path=${auditLog}`],
+  });
+  try {
+    await phases({ lab, sizes, record, auditLog });
+  } finally {
+    await lab.stop();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+interface Run {
+  readonly lab: MetalLab;
+  readonly sizes: Arguments;
+  readonly record: MetalBench['record'];
+  readonly auditLog: string;
+}
+
+async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
+  const signal = AbortSignal.timeout(TOTAL_LIMIT_MS);
+  const { nodeArgs, only } = sizes;
+  const berth = await LabBerth.start(lab, { nodeArgs });
+  const bench: MetalBench = { lab, berth, sizes, signal, record };
+  const phase = async (name: string, work: () => Promise<void>): Promise<void> => {
+    if (!only.has(name)) return;
+    console.log(`${name} ...`);
+    try {
+      await work();
+    } catch (error) {
+      // What else can be measured is; the table says that this could not.
+      console.error(error);
+      record(unfinished(name, error));
+      berth.startMissing();
+    }
+  };
+  await phase('services', () => firstAnswers(bench));
+  await phase('failover', () => failovers(bench));
+  let addresses: readonly string[] = [];
+  await phase('services', async () => void (addresses = await atOnce(bench)));
+  await phase('rest', async () => {
+    if (addresses.length === 0) addresses = await atOnce(bench);
+    await atRest(bench, auditLog);
+  });
+  await phase('services', () => restarts(bench, addresses));
+  await phase('latency', () => latency(bench));
+  await phase('peers', () => hundredSpeakers(bench));
+  await phase('unprobed', async () => {
+    // Speakers only: the controller that runs goes on.
+    const unprobed = await berth.restartedWith({ nodeArgs, speakerArgs: UNPROBED_ARGS });
+    await firstAnswersUnprobed(bench, unprobed);
+  });
+}
+
+function unfinished(phase: string, error: unknown): Measurement {
+  const [note = ''] = String(error).split('\n');
+  return {
+    id: `metal.${phase}.finished`,
+    what: `${phase}: could not be finished`,
+    value: Number.NaN,
+    unit: '',
+    target: { exactly: 0 },
+    note,
+  };
+}
