@@ -14,4 +14,5 @@ export type * from './model/settings.ts';
 export * from './plan/step.ts';
 export { systemClock, sleep } from './provider/clock.ts';
 export * from './provider/pool-config.ts';
+export type * from './provider/process.ts';
 export * from './provider/spi.ts';

@@ -53,6 +53,8 @@ export const configSchema = z.strictObject({
   advertisements: z.array(advertisementSpecSchema.extend({ name: z.string().min(1) }).strict()).default([]),
   /** Namespace of IPAddressPools, L2Advertisements and ServiceL2Statuses; all namespaces unless given. */
   namespace: z.string().min(1).optional(),
+  /** Addresses go back to their best node as soon as its speaker is there again. Default: they stay where they are. */
+  failback: z.boolean().default(false),
 });
 
 /** The validated configuration. */

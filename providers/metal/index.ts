@@ -8,6 +8,8 @@ import { configSchema, type MetalConfig } from './config.ts';
 import { PATHS, poolsOf, toObject, type Pools } from './objects.ts';
 import { applied, ingress, plan, type MetalLoadBalancer } from './plan.ts';
 import { conflictOf, Quarantine } from './quarantine.ts';
+import { speaker } from './speaker/index.ts';
+import { SECRET } from './speaker/secret.ts';
 
 export { configSchema, type MetalConfig } from './config.ts';
 export type { MetalLoadBalancer } from './plan.ts';
@@ -22,6 +24,7 @@ export function createMetal(config: MetalConfig, host: Host): Provider<MetalLoad
     classes: ['berth.dev/metal'],
     capabilities,
     settings: {},
+    secrets: [SECRET],
     pools: () => sources.pools().pools.map(({ pool }) => pool),
     quarantined: () => sources.quarantine.addresses,
     observe: async (signal, keys) => {
@@ -42,6 +45,7 @@ export function createMetal(config: MetalConfig, host: Host): Provider<MetalLoad
   };
 }
 createMetal.configSchema = configSchema;
+createMetal.processes = { speaker };
 
 export default createMetal;
 

@@ -11,6 +11,8 @@ export interface Environment {
   readonly podName: string | undefined;
   /** `POD_NAMESPACE` of the downward API, else the ServiceAccount's namespace. */
   readonly podNamespace: string | undefined;
+  /** `NODE_NAME` of the downward API: the node that a speaker runs on. */
+  readonly nodeName: string | undefined;
   /** `NO_COLOR` (https://no-color.org): set to anything but nothing, output has no colour. */
   readonly noColor: boolean;
 }
@@ -31,6 +33,7 @@ export function readEnvironment(
     inPod,
     podName: given('POD_NAME'),
     podNamespace: given('POD_NAMESPACE') ?? (inPod ? namespaceIn(serviceAccountDir) : undefined),
+    nodeName: given('NODE_NAME'),
     noColor: given('NO_COLOR') !== undefined,
   };
 }

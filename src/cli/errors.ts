@@ -88,6 +88,9 @@ const ENVIRONMENTAL: Readonly<Record<string, ExitCode>> = {
   KubeconfigUnusable: EXIT.environment,
   LeaseNamespaceMissing: EXIT.environment,
   LeaseLost: EXIT.leadershipLost,
+  MissingCapability: EXIT.environment,
+  HeartbeatUnavailable: EXIT.environment,
+  SpeakerMisplaced: EXIT.environment,
 };
 
 /** The message with another remedy at its end. */

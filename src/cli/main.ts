@@ -64,7 +64,7 @@ function tellError(
 }
 
 /** Commands that go on until they are told to stop. */
-const SERVING: ReadonlySet<CommandLine['name']> = new Set(['run', 'demo']);
+const SERVING: ReadonlySet<CommandLine['name']> = new Set(['run', 'speaker', 'demo']);
 
 function invocationOf({ name, flags }: CommandLine, surroundings: Surroundings, version: string): Invocation {
   const { terminal, environment } = surroundings;
@@ -81,6 +81,7 @@ function invocationOf({ name, flags }: CommandLine, surroundings: Surroundings, 
 /** A controller says what it does; a command's own output says all there is; trouble is told by both. */
 const LOG_LEVEL: Readonly<Record<CommandLine['name'], LogLevel>> = {
   run: 'info',
+  speaker: 'info',
   plan: 'error',
   explain: 'error',
   status: 'error',
@@ -105,6 +106,8 @@ async function dispatch(line: CommandLine, invocation: Invocation): Promise<Exit
       return await (await import('./commands/sweep.ts')).sweepCommand(invocation, flags);
     case 'uninstall':
       return await (await import('./commands/uninstall.ts')).uninstallCommand(invocation, flags);
+    case 'speaker':
+      return await (await import('./commands/speaker.ts')).speakerCommand(invocation, flags);
     case 'demo':
       return await (await import('./demo/demo.ts')).demoCommand(invocation, flags);
   }

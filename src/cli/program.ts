@@ -19,6 +19,7 @@ export type CommandLine =
       readonly name: 'uninstall';
       readonly flags: Flags & { readonly delete?: boolean; readonly dryRun?: boolean };
     }
+  | { readonly name: 'speaker'; readonly flags: Flags & SpeakerFlags }
   | {
       readonly name: 'demo';
       readonly flags: Pick<Flags, 'output' | 'logLevel'> & {
@@ -26,6 +27,14 @@ export type CommandLine =
         readonly port?: number;
       };
     };
+
+/** What only `berth speaker` is told. */
+export interface SpeakerFlags {
+  readonly node?: string;
+  readonly secretFile?: string;
+  readonly excludeInterface?: readonly string[];
+  readonly ignoreExcludeLb?: boolean;
+}
 
 /**
  * Parses a command line. What is wrong with it is told on standard error in one line, help goes to standard output;
@@ -71,6 +80,7 @@ function buildProgram(version: string, { out, err }: Terminal, take: Take): Comm
   addStatus(program, take);
   addSweep(program, take);
   addUninstall(program, take);
+  addSpeaker(program, take);
   addDemo(program, take);
   return finish(program, [
     'berth demo',
@@ -192,6 +202,47 @@ function addUninstall(program: Command, take: Take): void {
     (flags: Flags) => take({ name: 'uninstall', flags }),
   );
 }
+
+function addSpeaker(program: Command, take: Take): void {
+  const command = program
+    .command('speaker')
+    .description('Answer ARP and NDP on this node for the addresses that it holds, until told to stop.');
+  withCommon(command)
+    .addOption(option('--node <name>', "name of this node's Node object (NODE_NAME)", text))
+    .addOption(
+      option(
+        '--secret-file <file>',
+        "the speakers' shared key (the Secret berth-speaker of the cluster)",
+        text,
+      ),
+    )
+    .addOption(
+      option(
+        '--exclude-interface <regex>',
+        'an interface never to answer on; may be repeated, replaces the defaults (container links, tunnels)',
+        text,
+      ).argParser((value: string, before: readonly string[] | undefined) => [
+        ...(before ?? []),
+        required(text, value),
+      ]),
+    )
+    .option('--ignore-exclude-lb', 'announce also from nodes that are excluded from load balancers by label')
+    .addOption(
+      option(
+        '--listen <host:port>',
+        'where /healthz, /readyz, /metrics and /api/announcements are (any free port of 127.0.0.1)',
+        KINDS.listen,
+      ),
+    );
+  finish(command, ['berth speaker --node node-1 --kubeconfig /etc/berth/kubeconfig']).action(
+    (flags: Flags & SpeakerFlags) =>
+      // Unless told otherwise: the provider that has one.
+      take({ name: 'speaker', flags: { provider: ['metal'], listen: LOOPBACK, ...flags } }),
+  );
+}
+
+/** A speaker is in the host's network, where a port that everybody reaches is nobody's wish by default. */
+const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
 function addDemo(program: Command, take: Take): void {
   const command = program

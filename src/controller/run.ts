@@ -18,6 +18,7 @@ import { serveHttp, type HttpEndpoint } from './http.ts';
 import { LiveCluster } from './live-cluster.ts';
 import type { NodeStore } from './node-memory.ts';
 import { ControllerMetrics } from './metrics.ts';
+import { ensureSecrets } from './secrets.ts';
 
 /** A provider to load, as the configuration names it. */
 export interface ProviderSpec {
@@ -39,6 +40,8 @@ export interface RunOptions {
   /** `undefined`: acts without an election. */
   readonly election: ElectionSettings | undefined;
   readonly listen: { readonly host: string; readonly port: number };
+  /** Berth's own namespace, where Secrets are made that providers declare; that of the election unless given. */
+  readonly namespace?: string;
   /** How the HTTP endpoint is told to `berth plan`: a pod (`pod/NAMESPACE/NAME`) or `undefined` for loopback. */
   readonly pod: string | undefined;
   /** Where providers given as paths or package names are looked for. */
@@ -204,6 +207,7 @@ class ControllerProcess {
       if (signal.aborted || stop.aborted) return;
       this.#controller = acting;
       log.info({ services: cluster.services.size, nodes: cluster.nodes.size }, 'leading');
+      this.#makeSecrets(watching.signal);
       const started = acting.start(AbortSignal.any([signal, working.signal]));
       await Promise.race([started, aborted(signal), aborted(stop)]);
       if (signal.aborted || stop.aborted) return;
@@ -224,6 +228,14 @@ class ControllerProcess {
   async close(): Promise<void> {
     await closeAll(this.#loaded?.registry.providers ?? []);
     await this.#http?.close();
+  }
+
+  /** Beside the work on Services, which does not wait for it. */
+  #makeSecrets(signal: AbortSignal): void {
+    const { clock, log, election, namespace = election?.namespace } = this.#options;
+    const providers = this.#loaded?.registry.providers ?? [];
+    if (namespace !== undefined)
+      void ensureSecrets({ client: this.client, providers, namespace, clock, log, signal });
   }
 
   #controllerFor(watching: AbortSignal, term: Term): { acting: Controller; cluster: LiveCluster } {

@@ -74,6 +74,7 @@ const OPTIONAL = [
   'prefixes',
   'planner',
   'settleMs',
+  'secrets',
   'targetsOf',
   'nodeLabelsOf',
   'check',

@@ -2,6 +2,7 @@ import type { ErrorDetails } from '../model/errors.ts';
 import type { SchemaIssue } from '../model/settings.ts';
 import { ProviderLoadError } from './load-error.ts';
 import { coreDirectory, isPath, moduleOfPackage, moduleOfPath } from './resolve.ts';
+import type { ProviderProcess } from './process.ts';
 import { CONTRACT, type Host, type Provider, type ProviderFactory } from './spi.ts';
 
 /** What is to be loaded. */
@@ -39,7 +40,25 @@ export async function loadProvider(request: LoadRequest): Promise<Provider> {
   return withClasses(provider, request);
 }
 
-async function importFactory({ spec, from }: LoadRequest): Promise<ProviderFactory> {
+/**
+ * Finds a process of a provider and validates the provider's configuration; the provider itself is not made.
+ *
+ * @throws ProviderLoadError as `loadProvider` does, and `ProviderInvalid` when it has no such process.
+ */
+export async function loadProcess(
+  request: Omit<LoadRequest, 'host'>,
+  name: string,
+): Promise<{ readonly process: ProviderProcess; readonly config: unknown }> {
+  const factory = await importFactory(request);
+  const process = factory.processes?.[name];
+  if (process !== undefined) return { process, config: await validated(factory, request) };
+  throw new ProviderLoadError('ProviderInvalid', {
+    message: `the provider ${request.spec} has no ${name}`,
+    remedy: 'Name a provider that has one, such as --provider metal',
+  });
+}
+
+async function importFactory({ spec, from }: Omit<LoadRequest, 'host'>): Promise<ProviderFactory> {
   if (spec === 'memory') return asFactory(await import('./memory.ts'), spec);
   const url = locate(spec, from);
   let module: { readonly default?: unknown };
@@ -93,7 +112,7 @@ function asFactory(module: { readonly default?: unknown }, spec: string): Provid
   });
 }
 
-async function validated(factory: ProviderFactory, request: LoadRequest): Promise<unknown> {
+async function validated(factory: ProviderFactory, request: Omit<LoadRequest, 'host'>): Promise<unknown> {
   const config = request.config ?? {};
   if (factory.configSchema === undefined) return config;
   const result = await factory.configSchema['~standard'].validate(config);

@@ -11,6 +11,7 @@ import type { Note } from '../model/reasons.ts';
 import type { Ingress, PortStatus, ServiceKey } from '../model/service.ts';
 import type { Schema, SettingsTable } from '../model/settings.ts';
 import type { Json, Step } from '../plan/step.ts';
+import type { ProviderProcess } from './process.ts';
 
 /** The version of this contract. A provider states the one it was written for; another one is refused at start. */
 export const CONTRACT = 1;
@@ -155,6 +156,14 @@ export interface Host {
   watch(declaration: WatchDeclaration): Watched;
 }
 
+/** A Secret with random bytes that no person has to know. */
+export interface SecretDeclaration {
+  readonly name: string;
+  /** Key of its `data`. */
+  readonly key: string;
+  readonly bytes: number;
+}
+
 /** A provider. Methods are called with what the core validated; they may throw the errors of `model/errors.ts`. */
 export interface Provider<
   L extends ObservedLoadBalancer = ObservedLoadBalancer,
@@ -238,6 +247,8 @@ export interface Provider<
   apply(step: Step, observed: Observed<L, S, E>, signal: AbortSignal): Promise<Change<L, S, E>>;
   /** What the Service's status should say. Pure. */
   ingress(desired: LoadBalancer<Settings>, observed: L | undefined): IngressResult;
+  /** Secrets that processes of the provider share; the controller makes those that are missing in its namespace. */
+  readonly secrets?: readonly SecretDeclaration[];
   /** Lets go of sockets, processes and timers. Never throws. */
   close(): Promise<void>;
 }
@@ -251,6 +262,8 @@ export interface ProviderFactory<Config = unknown> {
   readonly configSchema?: Schema<Config>;
   /** Commands of the provider's own, such as `iam-policy`, by name. They need neither a cluster nor a provider. */
   readonly commands?: Readonly<Record<string, ProviderCommand<Config>>>;
+  /** Processes of the provider's own that run beside the controller, such as `speaker`, by name. */
+  readonly processes?: Readonly<Record<string, ProviderProcess<Config>>>;
 }
 
 /** A command of a provider: prints something that follows from its configuration. */

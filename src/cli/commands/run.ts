@@ -23,6 +23,7 @@ export function runCommand(invocation: Invocation): Promise<ExitCode> {
     const end = await runController({
       ...runOptions(invocation, connection, signal),
       election: elect ? election : undefined,
+      namespace: election.namespace,
       listen,
       pod,
       onActing: () => say({ event: 'acting' }),
