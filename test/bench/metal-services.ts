@@ -1,5 +1,4 @@
 /** How soon new Services are answered, and what restarts do to many addresses. */
-import type { LabBerth } from '../harness/metal-berth.ts';
 import { firstAnswerMs } from '../harness/metal-timeline.ts';
 import { type MetalBench, pause, spread, total, Watch, worst } from './metal-watch.ts';
 import { quantile } from './report.ts';
@@ -28,29 +27,20 @@ export async function freeAddresses({ lab }: MetalBench, count: number): Promise
   return pool.filter((address) => !taken.has(address)).slice(0, count);
 }
 
-/** From a Service's creation to its first answer, one Service at a time; each has an address that was never used. */
-export async function singles(bench: MetalBench, prefix: string): Promise<readonly number[]> {
+/** Time to the first answer with the conflict probe, which an address gets that was never announced before. */
+export async function firstAnswers(bench: MetalBench): Promise<void> {
   const { lab, berth } = bench;
-  const addresses = await freeAddresses(bench, SINGLES);
-  const watch = await Watch.start(bench, addresses, 4);
+  const watch = await Watch.start(bench, await freeAddresses(bench, SINGLES), 4);
   const times: number[] = [];
   try {
-    for (const name of labNames(prefix, SINGLES)) {
+    for (const name of labNames('single', SINGLES)) {
       const fromMs = await lab.createService({ name });
       const [address = ''] = await berth.addressesOf(name);
-      times.push(
-        await watch.until(`${address} is answered`, (frames) => firstAnswerMs(frames, address, { fromMs })),
-      );
+      times.push(await firstAnswerIn(watch, address, fromMs));
     }
   } finally {
     await watch.stop();
   }
-  return times;
-}
-
-/** Time to the first answer with the conflict probe, which is the default. */
-export async function firstAnswers(bench: MetalBench): Promise<void> {
-  const times = await singles(bench, 'single');
   bench.record({
     id: 'metal.first.probed',
     what: 'Service to first ARP answer, with the conflict probe',
@@ -61,16 +51,47 @@ export async function firstAnswers(bench: MetalBench): Promise<void> {
   });
 }
 
-/** The same without the probe; `unprobed` has speakers that do not probe. */
-export async function firstAnswersUnprobed(bench: MetalBench, unprobed: LabBerth): Promise<void> {
-  const times = await singles({ ...bench, berth: unprobed }, 'unprobed');
+/** The same for an address that the speakers know as theirs, because a Service had it just before. */
+export async function firstAnswersAgain(bench: MetalBench): Promise<void> {
+  const { lab, berth } = bench;
+  const [address = ''] = await freeAddresses(bench, 1);
+  const watch = await Watch.start(bench, [address], 4);
+  const times: number[] = [];
+  try {
+    for (const name of labNames('again', SINGLES + 1)) {
+      const fromMs = await lab.createService({ name });
+      const [given] = await berth.addressesOf(name);
+      if (given !== address)
+        throw new Error(`the Service got ${given} instead of the lowest free address ${address}`);
+      times.push(await firstAnswerIn(watch, address, fromMs));
+      await lab.deleteService(name);
+      await silent(bench, watch, address);
+    }
+  } finally {
+    await watch.stop();
+  }
+  // The first one was probed.
+  const again = times.slice(1);
   bench.record({
-    id: 'metal.first.unprobed',
-    what: 'Service to first ARP answer, without it',
-    value: quantile(times, 0.5),
+    id: 'metal.first.again',
+    what: 'Service to first ARP answer, without it (an address used before)',
+    value: quantile(again, 0.5),
     unit: 'ms',
     target: { atMost: 30 },
-    note: spread(times),
+    note: spread(again),
+  });
+}
+
+function firstAnswerIn(watch: Watch, address: string, fromMs: number): Promise<number> {
+  return watch.until(`${address} is answered`, (frames) => firstAnswerMs(frames, address, { fromMs }));
+}
+
+/** Waits until nobody has answered for half a second. */
+async function silent(bench: MetalBench, watch: Watch, address: string): Promise<void> {
+  await pause(bench, 500);
+  await watch.until(`${address} is answered no longer`, () => {
+    const toMs = Date.now();
+    return watch.timeline(address, { fromMs: toMs - 500, toMs }).answers === 0 ? true : undefined;
   });
 }
 

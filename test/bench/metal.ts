@@ -8,7 +8,7 @@ import { failovers } from './metal-failover.ts';
 import { latency } from './metal-latency.ts';
 import { hundredSpeakers } from './metal-peers.ts';
 import { atRest, auditPolicy } from './metal-rest.ts';
-import { atOnce, firstAnswers, firstAnswersUnprobed, restarts } from './metal-services.ts';
+import { atOnce, firstAnswers, firstAnswersAgain, restarts } from './metal-services.ts';
 import type { MetalBench, MetalSizes } from './metal-watch.ts';
 import { machineFacts, type Measurement, publish } from './report.ts';
 
@@ -16,7 +16,7 @@ const USAGE = `npm run bench -- metal [--runs N] [--only PHASE ...] [--quick] [-
 
   --runs N          runs of each way to fail (10)
   --only PHASE      only this phase; repeatable. Phases:
-                    failover, services, rest, latency, unprobed, peers
+                    failover, services, rest, latency, peers
   --quick           2 runs, 40 Services, short rests: to see whether the benchmark works, not for figures
   --node-arg=ARG    further argument for Berth's node processes; repeatable
 
@@ -27,8 +27,6 @@ Exit code 1: a target was missed, or the benchmark could not be finished.`;
 const TOTAL_LIMIT_MS = 590_000;
 /** What V8 does by itself (and more so) where the container has a memory limit; see bench core. */
 const NODE_ARGS = ['--max-semi-space-size=4'];
-/** Starts speakers that announce without looking for a stranger first. */
-const UNPROBED_ARGS = ['--no-conflict-probe'];
 
 const CAVEATS = [
   'Three nodes and a client are network namespaces on one bridge; etcd, kube-apiserver, Berth and this benchmark share the cores.',
@@ -75,7 +73,7 @@ export async function run(args: readonly string[]): Promise<void> {
   }
 }
 
-const PHASES = ['failover', 'services', 'rest', 'latency', 'unprobed', 'peers'] as const;
+const PHASES = ['failover', 'services', 'rest', 'latency', 'peers'] as const;
 
 /** `undefined` when help was asked for. @throws TypeError or RangeError for arguments that make no sense. */
 function sizesOf(args: readonly string[]): Arguments | undefined {
@@ -150,7 +148,10 @@ async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
       berth.startMissing();
     }
   };
-  await phase('services', () => firstAnswers(bench));
+  await phase('services', async () => {
+    await firstAnswersAgain(bench);
+    await firstAnswers(bench);
+  });
   await phase('failover', () => failovers(bench));
   let addresses: readonly string[] = [];
   await phase('services', async () => void (addresses = await atOnce(bench)));
@@ -161,11 +162,6 @@ async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
   await phase('services', () => restarts(bench, addresses));
   await phase('latency', () => latency(bench));
   await phase('peers', () => hundredSpeakers(bench));
-  await phase('unprobed', async () => {
-    // Speakers only: the controller that runs goes on.
-    const unprobed = await berth.restartedWith({ nodeArgs, speakerArgs: UNPROBED_ARGS });
-    await firstAnswersUnprobed(bench, unprobed);
-  });
 }
 
 function unfinished(phase: string, error: unknown): Measurement {

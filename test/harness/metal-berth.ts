@@ -100,15 +100,6 @@ export class LabBerth {
     return started;
   }
 
-  /** The same controller, with new speakers that have other arguments. */
-  async restartedWith(options: LabBerthOptions): Promise<LabBerth> {
-    await Promise.all([...this.#speakers.values()].map((speaker) => speaker.stop()));
-    const berth = new LabBerth(this.#lab, options);
-    berth.#controller = this.#controller;
-    berth.startMissing();
-    return berth;
-  }
-
   /** Starts the speakers that do not run. */
   startMissing(): void {
     for (const { name } of this.#lab.net.nodes)
