@@ -361,8 +361,11 @@ describe('an API server that misbehaves', () => {
       await cluster.sandbox.crash();
       cluster.cloud.tamper('default/web', (now) => ({ ...now, targets: [] }));
       const controller = await cluster.controller?.acting;
-      await controller?.sweep(new AbortController().signal);
-      await eventually(() => expect(cluster.cloud.loadBalancers.get('default/web')?.targets).toHaveLength(2));
+      // A key that is still at work is left to its own pass, so the next sweep may be the one that finds it.
+      await eventually(async () => {
+        await controller?.sweep(new AbortController().signal);
+        expect(cluster.cloud.loadBalancers.get('default/web')?.targets).toHaveLength(2);
+      });
       await cluster.sandbox.recover();
       cluster.create('other');
       await cluster.served('web', 'other');

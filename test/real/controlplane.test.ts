@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ensureControlPlane } from '../../infra/controlplane/build.ts';
 import { contractApi } from '../contract/api.ts';
 import { aService, type KubeObject, type Service, type Status, unique } from '../contract/objects.ts';
@@ -340,12 +340,15 @@ await describeWithControlPlane('putting the control plane away', () => {
   });
 
   it('reports the end of the log and cleans up when the API server does not start', async () => {
-    const before = await readdir(tmpdir());
+    // A place of its own: other tests make and remove directories in the common one meanwhile.
+    const scratch = await mkdtemp(join(tmpdir(), 'berth-scratch-'));
+    vi.stubEnv('TMPDIR', scratch);
     const start = startControlPlane({ apiServerArgs: ['--no-such-flag'] });
     await expect(start).rejects.toThrow(
       /kube-apiserver ended \(exit code 1\)[^]*unknown flag: --no-such-flag/,
     );
-    const left = (await readdir(tmpdir())).filter((name) => name.startsWith('berth-controlplane-'));
-    expect(left.filter((name) => !before.includes(name))).toEqual([]);
+    expect(await readdir(scratch)).toEqual([]);
+    vi.unstubAllEnvs();
+    await rm(scratch, { recursive: true });
   });
 });

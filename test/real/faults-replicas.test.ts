@@ -12,12 +12,12 @@ import { eventually } from '../fixtures/kube-objects.ts';
 import type { ControllerProcess } from '../fixtures/run-controller.ts';
 import { type ControlPlane, describeWithControlPlane, startControlPlane } from '../harness/controlplane.ts';
 
-const LEASE_MS = 2_000;
-const settings = { leaseDurationMs: LEASE_MS, renewDeadlineMs: 1_400, retryPeriodMs: 200 };
+const LEASE_MS = 6_000;
+const settings = { leaseDurationMs: LEASE_MS, renewDeadlineMs: 4_000, retryPeriodMs: 400 };
 /** Longer than that a takeover after a kill must not take: the Lease's time, and the successor's start of work. */
-const EXPIRY_MS = LEASE_MS + 2_500;
-/** What is promised for a takeover after a graceful stop. */
-const HANDOVER_MS = 2_000;
+const EXPIRY_MS = LEASE_MS + 6_000;
+/** Sooner than the Lease can have run out: a takeover within this time was a handing over. */
+const HANDOVER_MS = LEASE_MS - 3 * settings.retryPeriodMs;
 
 /** Two replicas of which the first one leads, and the way to make the leader work. */
 class Replicas {
@@ -89,7 +89,7 @@ describe('two replicas on the sandbox', () => {
     expect(arena.cloud.counts.get('createLoadBalancer')).toBe(NAMES.length);
   });
 
-  it('the leader is stopped: it finishes what is under way, and the other takes over within 2 s', async () => {
+  it('the leader is stopped: it finishes what is under way, and the other takes over long before the Lease runs out', async () => {
     const { arena, leader } = replicas;
     await replicas.busy(NAMES);
     const stopped = performance.now();
@@ -148,8 +148,9 @@ describe('two replicas on the sandbox', () => {
     leader.signal('SIGCONT');
     expect(await leader.ended).toBe('lost');
     // A request that had been handed to a socket may still arrive; a step that makes several calls makes no other one.
-    const late = arena.cloud.calls.slice(calls).map(({ operation }) => operation);
-    expect(late.filter((operation) => operation.startsWith('create'))).toEqual([]);
+    const late = arena.cloud.calls.slice(calls).map(({ operation, key }) => `${operation} ${key}`);
+    expect(new Set(late).size).toBe(late.length);
+    expect(arena.cloud.violations).toEqual([]);
     expect([...arena.cloud.loadBalancers]).toEqual(before);
     await arena.served(NAMES);
   });
