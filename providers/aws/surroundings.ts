@@ -64,6 +64,12 @@ export class Surroundings {
     this.#routeTables = undefined;
   }
 
+  /** Forgets the subnets, because they were no good: somebody may be mending them. */
+  forgetSubnets(): void {
+    this.#subnets = undefined;
+    this.#routeTables = undefined;
+  }
+
   /** The VPC. @throws NotReady `VpcUnknown` while no node tells it. */
   get vpc(): string {
     if (this.#vpc !== undefined) return this.#vpc;

@@ -13,6 +13,16 @@ import type { Job } from './job.ts';
  * `InvalidAnnotation` when lists have different lengths.
  */
 export async function mappingsFor(job: Job, spec: BalancerSpec): Promise<SubnetMapping[]> {
+  try {
+    return await mappings(job, spec);
+  } catch (error) {
+    // Whoever does what the message says must not wait for the next sweep.
+    job.surroundings.forgetSubnets();
+    throw error;
+  }
+}
+
+async function mappings(job: Job, spec: BalancerSpec): Promise<SubnetMapping[]> {
   if (spec.addresses.length > 0) return [await askedMapping(job, spec)];
   const subnets = await subnetsFor(job, spec);
   for (const [name, list] of Object.entries({
