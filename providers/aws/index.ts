@@ -78,7 +78,8 @@ export function createAwsProvider(config: AwsConfig, host: Host, clients = clien
     check: (desired) => check(desired, context),
     needs: (desired) => needsOf(desired, context),
     leftovers: (desired, observed) => leftovers(desired, observed, context),
-    remember: (_desired: LoadBalancer<AwsSettings>, observed) => remember(observed),
+    remember: ({ settings: { subnets, securityGroups } }: LoadBalancer<AwsSettings>, observed) =>
+      remember(observed, actor.surroundings.namesOf(subnets, securityGroups)),
     observe: (signal, keys, recollected) => observe(observer, { keys, recollected }, signal),
     plan: (request: PlanRequest<AwsSettings>, observed) => plan(request, observed, context),
     apply: (step, observed, signal) => apply(actor, step, { observed, signal }),

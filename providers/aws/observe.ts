@@ -86,10 +86,15 @@ async function readShared({ aws, context }: Observer, fleet: Fleet, signal: Abor
 }
 
 /** What a Service remembers as its own is its own: no tag has to be read for that. */
-function recollectOwners({ owners }: Observer, fleet: Fleet, { recollected = new Map() }: Question): void {
+function recollectOwners(
+  { owners, surroundings }: Observer,
+  fleet: Fleet,
+  { recollected = new Map() }: Question,
+): void {
   for (const [key, { desired, remembered }] of recollected) {
     const parsed = parseRemembered(remembered);
     if (parsed === undefined) continue;
+    surroundings.recall(parsed.nm);
     const { balancer, targetGroups } = rememberedArns(parsed);
     const own = (arn: string, piece: string): void => {
       if (!owners.knows(arn)) owners.set(arn, { key, uid: desired.uid, piece });

@@ -90,7 +90,8 @@ function differences(present: BalancerState, { wanted, have, observed }: Compari
   const { sourceNat, privateLinkRules } = balancer;
   return {
     ...(present.ipAddressType === balancer.ipAddressType ? {} : { ipAddressType: balancer.ipAddressType }),
-    ...(subnets === undefined || sameSet(subnets, zones)
+    // Names that nobody has looked up yet may mean something else than what is there; carrying it out looks.
+    ...(balancer.subnets.length === 0 || (subnets !== undefined && sameSet(subnets, zones))
       ? {}
       : {
           subnets: balancer.subnets,
@@ -101,7 +102,7 @@ function differences(present: BalancerState, { wanted, have, observed }: Compari
     ...(sourceNat === '' || sourceNat === (present.sourceNat || 'off')
       ? {}
       : { sourceNat, sourceNatPrefixes: balancer.sourceNatPrefixes }),
-    ...(groups === undefined || sameSet(groups, present.groups) ? {} : { groups: balancer.groups }),
+    ...(groups !== undefined && sameSet(groups, present.groups) ? {} : { groups: balancer.groups }),
     ...(privateLinkRules === '' || privateLinkRules === (present.privateLinkRules || 'on')
       ? {}
       : { privateLinkRules }),

@@ -3,6 +3,7 @@ import type { Json } from '@berth/core';
 import type { Context, Desired } from './desired.ts';
 import type { AwsLoadBalancer, BalancerState, ListenerState, TargetGroupState } from './state.ts';
 import { PIECE } from './names.ts';
+import type { Names } from './surroundings.ts';
 import { wantedOf } from './wanted.ts';
 
 /** What identifies everything of one Service: the load balancer's ARN, the tails of the others. */
@@ -12,12 +13,17 @@ const rememberedSchema = z.object({
   tg: z.record(z.string(), z.string()),
   /** By port, the last part of the ARN. */
   ls: z.record(z.string(), z.string()),
+  /** What the names in annotations stood for. */
+  nm: z.object({ subnets: z.record(z.string(), z.string()), groups: z.record(z.string(), z.string()) }),
 });
 
 type Remembered = z.output<typeof rememberedSchema>;
 
 /** What to keep on the Service of a load balancer about which nothing is left to do. */
-export function remember({ balancer, targetGroups, listeners }: AwsLoadBalancer): Json {
+export function remember(
+  { balancer, targetGroups, listeners }: AwsLoadBalancer,
+  { subnets, groups }: Names,
+): Json {
   const tails = <T extends { readonly arn: string }>(
     record: Readonly<Record<string, T>>,
     from: string,
@@ -31,6 +37,7 @@ export function remember({ balancer, targetGroups, listeners }: AwsLoadBalancer)
       Object.entries(targetGroups).map(([key, { arn }]) => [key, arn.split(':targetgroup/')[1] ?? '']),
     ),
     ls: tails(listeners, '/'),
+    nm: { subnets, groups },
   };
 }
 

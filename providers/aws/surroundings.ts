@@ -23,6 +23,12 @@ const FILTER_VALUES = 200;
 /** When to look again for a node with an instance, in milliseconds. */
 const VPC_MS = 10_000;
 
+/** Ids by the names that annotations use. */
+export interface Names {
+  readonly subnets: Readonly<Record<string, string>>;
+  readonly groups: Readonly<Record<string, string>>;
+}
+
 /** What surrounds the load balancers: read when something needs it, kept until somebody looks anew. */
 export class Surroundings {
   readonly #aws: AwsCalls;
@@ -55,11 +61,9 @@ export class Surroundings {
     return this.#clusterName;
   }
 
-  /** Forgets everything that may have changed. */
+  /** Forgets everything that may have changed. What a name stands for is kept: it is looked up when it is used. */
   forget(): void {
     this.#instances = {};
-    this.#groupNames = {};
-    this.#subnetNames = {};
     this.#subnets = undefined;
     this.#routeTables = undefined;
   }
@@ -168,6 +172,21 @@ export class Surroundings {
       this.#groupNames = { ...this.#groupNames, ...Object.fromEntries(found) };
     }
     return this.#groupNames;
+  }
+
+  /** Notes what names stood for when they were last used. */
+  recall({ subnets, groups }: Pick<Names, 'subnets' | 'groups'>): void {
+    this.#subnetNames = { ...subnets, ...this.#subnetNames };
+    this.#groupNames = { ...groups, ...this.#groupNames };
+  }
+
+  /** What the names among these stand for, as far as it is known. */
+  namesOf(subnets: readonly string[], groups: readonly string[]): Names {
+    const known = (names: readonly string[], of: Readonly<Record<string, string>>): Record<string, string> =>
+      Object.fromEntries(
+        names.flatMap((name) => (of[name] === undefined ? [] : [[name, of[name]] as const])),
+      );
+    return { subnets: known(subnets, this.#subnetNames), groups: known(groups, this.#groupNames) };
   }
 
   /** Notes which subnets the names of an annotation stand for. */

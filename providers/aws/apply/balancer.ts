@@ -16,6 +16,7 @@ import { PIECE, TAGS } from '../names.ts';
 import { readBalancerAttributes } from '../observe/deep.ts';
 import { parseBalancer } from '../observe/parse.ts';
 import type { Attributes, AwsChange, AwsLoadBalancer, BalancerState, Tags } from '../state.ts';
+import { sameSet } from '../steps.ts';
 import type { BalancerSpec } from '../wanted.ts';
 import { adding, asTags, changing, deleting, missing, onExisting, tagsOfStep, type Job } from './job.ts';
 import { mappingsFor } from './mappings.ts';
@@ -199,6 +200,11 @@ async function setSubnets(
     attributes: {},
   };
   const SubnetMappings = await mappingsFor(job, spec);
+  const wanted = SubnetMappings.flatMap(({ SubnetId }) => SubnetId ?? []);
+  const present = balancer.zones.map(({ subnet }) => subnet);
+  // The names of an annotation stood for what is there already.
+  if (spec.sourceNat === '' && change.ipAddressType === undefined && sameSet(wanted, present))
+    return balancer;
   const answer = await onExisting(job, balancer.arn, () =>
     job.aws.elb(
       'SetSubnets',
@@ -228,6 +234,7 @@ async function setGroups(
   if (balancer.groups.length === 0) throw groupless(balancer);
   const SecurityGroups = change.groups === undefined ? balancer.groups : await groupsFor(job, change.groups);
   const { privateLinkRules } = change;
+  if (privateLinkRules === undefined && sameSet(SecurityGroups, balancer.groups)) return balancer;
   await onExisting(job, balancer.arn, () =>
     job.aws.elb(
       'SetSecurityGroups',
