@@ -156,6 +156,7 @@ describe('loadProvider adds the configured classes', () => {
 describe('loadProvider says what is wrong and what to do', () => {
   it.each<[string, string, RegExp]>([
     ['a package that is not installed', '@example/absent', /npm install @example\/absent/],
+    ['a short name that is misspelt', 'locl', /Did you mean local\?/],
     ['a path that does not exist', './absent.mjs', /Give the path of a JavaScript module/],
   ])('about %s', async (_what, spec, remedy) => {
     const error = await failure(load(spec));

@@ -1,4 +1,5 @@
 import type { ErrorDetails } from '../model/errors.ts';
+import { editDistance } from '../plan/settings.ts';
 import type { SchemaIssue } from '../model/settings.ts';
 import { ProviderLoadError } from './load-error.ts';
 import { coreDirectory, isPath, moduleOfPackage, moduleOfPath } from './resolve.ts';
@@ -92,8 +93,14 @@ function locate(spec: string, from: string): string {
       : `the provider ${spec} is not installed: there is no package ${name}`,
     remedy: path
       ? 'Give the path of a JavaScript module, or of a directory whose package.json has "exports"'
-      : `Install it with \`npm install ${name}\`, or give its path (./my-provider)`,
+      : `${suggestion(spec)}Install it with \`npm install ${name}\`, or give its path (./my-provider)`,
   });
+}
+
+/** A short name that is at most two edits away, as a question; else nothing. */
+function suggestion(spec: string): string {
+  const near = SHORT_NAMES.find((known) => editDistance(known, spec) <= 2);
+  return near === undefined || near === spec ? '' : `Did you mean ${near}? `;
 }
 
 function attempt<T>(work: () => T, details: (error: unknown) => ErrorDetails): T {
