@@ -17,6 +17,10 @@ const TOOLS: readonly Tool[] = [
     debian: 'util-linux',
     usedFor: 'ending test servers with the test that started them',
   },
+  { program: 'ip', debian: 'iproute2', usedFor: 'network namespaces of the tests of metal' },
+  { program: 'arping', debian: 'iputils-arping', usedFor: 'ARP as others see it' },
+  { program: 'ndisc6', debian: 'ndisc6', usedFor: 'neighbour discovery as others see it' },
+  { program: 'tcpdump', debian: 'tcpdump', usedFor: 'frames as others see them' },
 ];
 
 /** Directories that hold system programs, also where they are not on a user's PATH. */
