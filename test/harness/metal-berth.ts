@@ -128,7 +128,8 @@ export class LabBerth {
     const command = address.includes(':')
       ? ['ndisc6', '-m', '-r', '1', '-w', '700', address, 'eth0']
       : ['arping', '-b', '-c', '2', '-w', '1', '-I', 'eth0', address];
-    const said = await this.#lab.atClient(command).catch(() => '');
+    // Both complain about requests that were not answered, the last ones among them.
+    const said = await this.#lab.atClient(['sh', '-c', '"$@" || true', 'sh', ...command]);
     const macs = said.toLowerCase().match(/\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/g) ?? [];
     return [...new Set(macs.map((mac) => this.#lab.nodeOfMac(mac) ?? mac))].toSorted();
   }
@@ -140,15 +141,19 @@ export class LabBerth {
       const holders = await this.holdersOf(address);
       if (holders.length === 1 && holders[0] !== undefined) return holders[0];
       if (performance.now() > deadline) {
-        const logs = await Promise.all(
-          this.processes().map(async (one) => `${one.name}: ${tail(await one.log())}`),
-        );
         throw new Error(
-          `after ${limitMs / 1000} s ${address} is answered by ${holders.join(' and ') || 'nobody'}. The ends of the logs:\n${logs.join('\n')}`,
+          `after ${limitMs / 1000} s ${address} is answered by ${holders.join(' and ') || 'nobody'}. ${await this.lastWords()}`,
         );
       }
       await sleep(50);
     }
+  }
+
+  /** The ends of all logs, for people. */
+  async lastWords(): Promise<string> {
+    const all = [...(this.#controller === undefined ? [] : [this.#controller]), ...this.#speakers.values()];
+    const logs = await Promise.all(all.map(async (one) => `${one.name}:\n${tail(await one.log())}`));
+    return `The ends of the logs:\n${logs.join('\n')}`;
   }
 
   /** Ends all processes, politely. */

@@ -36,11 +36,14 @@ await describeWithMetalLab('who answers for an address', {}, () => {
     await lab?.stop();
   });
 
-  beforeEach(async () => {
+  beforeEach(async ({ onTestFailed }) => {
+    onTestFailed(async () => console.error(await berth.lastWords()));
     berth.startMissing();
     holder = await settled();
     recorder = await Recorder.start(lab);
     begun = Date.now();
+    // The holder answers before anything happens to it: that makes a move one.
+    await sleep(200);
   });
   afterEach(async () => {
     await recorder.stop();
