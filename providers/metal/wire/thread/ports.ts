@@ -14,6 +14,8 @@ import type { Poller } from '../sys/poller.ts';
 import type { Receiver } from '../sys/receiver.ts';
 import type { WireEvents, WireInterface } from '../types.ts';
 
+/** Groups joined or left in one turn of the loop: each takes the kernel some 50 µs, and answers must not wait for thousands. */
+const GROUPS_PER_TURN = 32;
 /** Batches that one socket gets before the others have their turn. */
 const MAX_BATCHES = 8;
 
@@ -39,8 +41,11 @@ interface OpenPort extends Port {
   readonly arp: PacketSocket;
   readonly ndp: PacketSocket | undefined;
   readonly groups: SolicitedNodeGroups | undefined;
-  /** Addresses whose groups are joined, by their text. */
+  /** Addresses whose groups are joined, and those whose groups are to be, by their text. */
   readonly joined: Map<string, Uint8Array>;
+  wanted: ReadonlyMap<string, Uint8Array>;
+  /** `joined` may differ from `wanted`. */
+  moving: boolean;
 }
 
 /** The sockets on the usable interfaces: opened and closed as interfaces come and go, filtered for what is announced. */
@@ -67,14 +72,23 @@ export class Ports {
     this.#dirty = true;
   }
 
-  /** Filters and groups follow the addresses. */
+  /** Whether groups are still to be joined or left: `apply` has more to do. */
+  get busy(): boolean {
+    for (const port of this.#ports) if (port.moving) return true;
+    return false;
+  }
+
+  /** Filters follow the addresses at once, groups a bounded number at a time. */
   apply(): void {
-    if (!this.#dirty) return;
+    if (!this.#dirty && !this.busy) return;
+    const filters = this.#dirty;
     this.#dirty = false;
     for (const port of this.#ports) {
       try {
-        this.#filter(port);
+        if (filters) this.#filter(port);
+        if (port.moving) port.moving = !moveGroups(port, GROUPS_PER_TURN);
       } catch (error) {
+        port.moving = false;
         this.#parts.onFault(error);
       }
     }
@@ -177,14 +191,30 @@ export class Ports {
     port.arp.filter(arpFilter(words(4)));
     if (port.ndp === undefined || port.groups === undefined) return;
     port.ndp.filter(ndpFilter(words(16)));
-    const groups = new Map(
+    port.wanted = new Map(
       wanted.filter((bytes) => bytes.length === 16).map((bytes) => [bytes.join('.'), bytes]),
     );
-    for (const [key, bytes] of port.joined) if (!groups.has(key)) port.groups.leave(bytes);
-    for (const [key, bytes] of groups) if (!port.joined.has(key)) port.groups.join(bytes);
-    port.joined.clear();
-    for (const [key, bytes] of groups) port.joined.set(key, bytes);
+    port.moving = true;
   }
+}
+
+/** Leaves and joins groups until `joined` is what is wanted, or the limit is reached; whether it is. */
+function moveGroups({ groups, joined, wanted }: OpenPort, limit: number): boolean {
+  if (groups === undefined) return true;
+  let moved = 0;
+  for (const [key, bytes] of joined) {
+    if (wanted.has(key)) continue;
+    if (moved++ === limit) return false;
+    groups.leave(bytes);
+    joined.delete(key);
+  }
+  for (const [key, bytes] of wanted) {
+    if (joined.has(key)) continue;
+    if (moved++ === limit) return false;
+    groups.join(bytes);
+    joined.set(key, bytes);
+  }
+  return true;
 }
 
 type OwnAddresses = readonly [mac: Uint8Array, linkLocal: Uint8Array | undefined, ipv4: Port['ipv4']];
@@ -214,6 +244,8 @@ function openPort(item: WireInterface, arp: PacketSocket, ndp: PacketSocket | un
     ndp,
     groups: ndp && new SolicitedNodeGroups(item.index, ndp),
     joined: new Map(),
+    wanted: new Map(),
+    moving: false,
     sendArp: (frame) => arp.send(frame, frame.length),
     sendNdp: (frame) => ndp?.send(frame, frame.length) ?? false,
   };

@@ -81,7 +81,7 @@ export class WireThread {
       poller: this.#poller,
       timers: this.#timers,
       now,
-      busy: () => this.#heart?.busy ?? false,
+      busy: () => this.#station.ports.busy || this.#heart?.busy === true,
       work: () => this.#work(),
       onStall: (gapMs) => this.#stalled(gapMs),
       onError: (error) => this.#end(error),
