@@ -13,7 +13,7 @@ export function absorb(state: ElectionState, input: Input, nowMs: number): Elect
     case 'groups':
       return withGroups(state, input.groups);
     case 'heard':
-      return heard(state, input.node, nowMs);
+      return heard(state, input, nowMs);
     case 'gone':
       return lost(state, input.node, nowMs);
     case 'goodbye':
@@ -50,7 +50,7 @@ function withNodes(
     // A Node that is gone takes its speaker out of the members; while it is still heard, the wire forgets it.
     if (nodes.has(node) || peer.state === 'left') continue;
     peers.set(node, { state: 'left', sinceMs: nowMs, read: false });
-    claims = dropped(claims, node);
+    claims = without(claims, node);
   }
   const cluster = { nodes, ready, sinceMs: state.cluster?.sinceMs ?? nowMs };
   return { ...state, cluster, connected: true, peers, claims };
@@ -77,8 +77,14 @@ function withPeer(state: ElectionState, node: NodeName, peer: Peer): ElectionSta
 }
 
 /** Whoever was cut off hears the others again one after the other; until then it knows too little to claim. */
-function heard(state: ElectionState, node: NodeName, nowMs: number): ElectionState {
-  const next = withPeer(state, node, { state: 'live', sinceMs: nowMs, read: false });
+function heard(
+  state: ElectionState,
+  { node, fresh }: Extract<Input, { type: 'heard' }>,
+  nowMs: number,
+): ElectionState {
+  const known = withPeer(state, node, { state: 'live', sinceMs: nowMs, read: false });
+  // A new process never answered for anything that the old one may have gone on answering for.
+  const next = fresh ? { ...known, ghosts: without(known.ghosts, node) } : known;
   if (state.peers.get(node)?.state !== 'gone' || !isIsolated(state)) return next;
   return { ...next, settledAtMs: Math.max(state.settledAtMs, nowMs + state.tuning.healMs) };
 }
@@ -89,7 +95,7 @@ function lost(state: ElectionState, node: NodeName, nowMs: number): ElectionStat
   const ghost = state.claims.get(node);
   return {
     ...withPeer(state, node, { state: 'gone', sinceMs: nowMs, read: false }),
-    claims: dropped(state.claims, node),
+    claims: without(state.claims, node),
     ghosts: ghost === undefined ? state.ghosts : new Map(state.ghosts).set(node, ghost),
     lostAtMs: nowMs,
   };
@@ -97,14 +103,14 @@ function lost(state: ElectionState, node: NodeName, nowMs: number): ElectionStat
 
 function left(state: ElectionState, node: NodeName, nowMs: number): ElectionState {
   const next = withPeer(state, node, { state: 'left', sinceMs: nowMs, read: false });
-  return { ...next, claims: dropped(state.claims, node) };
+  return { ...next, claims: without(state.claims, node) };
 }
 
-function dropped(claims: ReadonlyMap<NodeName, Claims>, node: NodeName): ReadonlyMap<NodeName, Claims> {
+function without(claims: ReadonlyMap<NodeName, Claims>, node: NodeName): ReadonlyMap<NodeName, Claims> {
   if (!claims.has(node)) return claims;
-  const left = new Map(claims);
-  left.delete(node);
-  return left;
+  const rest = new Map(claims);
+  rest.delete(node);
+  return rest;
 }
 
 function withClaims(
@@ -134,8 +140,7 @@ function withClaims(
 function laid(state: ElectionState, node: NodeName): Partial<ElectionState> {
   const ghost = state.ghosts.get(node);
   if (ghost === undefined) return {};
-  const ghosts = new Map(state.ghosts);
-  ghosts.delete(node);
+  const ghosts = without(state.ghosts, node);
   const ours = [...state.groups.values()].filter(({ addresses }) =>
     addresses.some((address) => ghost.has(address) && state.held.has(address)),
   );

@@ -124,7 +124,7 @@ export class Agent {
       this.#wanted.delete(node);
     }
     this.#asked.set(node, this.#options.now());
-    this.input({ type: 'heard', node });
+    this.input({ type: 'heard', node, fresh: !known });
     // It may never have missed us, so it has no reason to tell by itself.
     if (known) this.#ask(node, this.#options.now());
   }

@@ -3,6 +3,7 @@
  * the wire, and can be read in a packet capture. Pure.
  */
 import { createHash } from 'node:crypto';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { parseIp, type IpAddress } from '@berth/core';
 import type { Claim, Claims } from './types.ts';
 
@@ -33,6 +34,12 @@ export interface Told extends Facts {
 const VERSION = 1;
 /** More than this many addresses are no honest speaker's. */
 const MAX_ADDRESSES = 16_384;
+/** Above this it is compressed: thousands of addresses of a pool have most of their digits in common. */
+const PLAIN_BYTES = 16 * 1024;
+/** What compressed bytes begin with; JSON cannot. */
+const DEFLATED = 0;
+/** Nothing honest is larger when it is unpacked. */
+const MAX_BYTES = 2 * 1024 * 1024;
 /** Bits of a claim's flags. */
 const CEDING = 1;
 const PROBING = 2;
@@ -50,9 +57,10 @@ export function encodeTold({ sequence, claims, conflicts, interfaces, macs }: To
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, addresses]) => [...(JSON.parse(key) as number[]), addresses.toSorted()]);
   const i = interfaces.map(({ name, arp, ndp }) => [name, arp ? 1 : 0, ndp ? 1 : 0]);
-  return Buffer.from(
-    JSON.stringify({ v: VERSION, n: sequence, c, x: [...conflicts].toSorted(), i, m: macs }),
-  );
+  const json = JSON.stringify({ v: VERSION, n: sequence, c, x: [...conflicts].toSorted(), i, m: macs });
+  const plain = Buffer.from(json);
+  if (plain.length <= PLAIN_BYTES) return plain;
+  return Buffer.concat([Buffer.of(DEFLATED), deflateRawSync(plain, { level: 1 })]);
 }
 
 /** The digest that heartbeats carry: whoever has other bytes asks for these. */
@@ -75,7 +83,9 @@ export function decodeTold(payload: Uint8Array): Told | undefined {
 
 function parsed(payload: Uint8Array): Readonly<Record<string, unknown>> | undefined {
   try {
-    const value = JSON.parse(Buffer.from(payload).toString('utf8')) as unknown;
+    const deflated = payload[0] === DEFLATED;
+    const plain = deflated ? inflateRawSync(payload.subarray(1), { maxOutputLength: MAX_BYTES }) : payload;
+    const value = JSON.parse(Buffer.from(plain).toString('utf8')) as unknown;
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;

@@ -122,7 +122,7 @@ class Draft {
   /** Gives up addresses that are no Service's any more. */
   dropStrays(): void {
     // Before the API server has told, a successor answers for what its predecessor held.
-    if (this.state.cluster === undefined) return;
+    if (this.state.cluster === undefined || this.#held.size === 0) return;
     const used = new Set([...this.state.groups.values()].flatMap(({ addresses }) => addresses));
     const strays = [...this.#held.keys()].filter((address) => !used.has(address));
     if (strays.length > 0) this.#release(strays, 'no Service has the address any more');

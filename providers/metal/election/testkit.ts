@@ -2,9 +2,13 @@
  * A network of speakers in virtual time: real agents over simulated heartbeats, messages, an API server and a segment
  * on which they answer. Deterministic: the same seed gives the same run.
  */
-import { parseIp, type IpAddress } from '@berth/core';
+import type { IpAddress } from '@berth/core';
 import { Agent, type AgentEffect, type AgentMessage, type AgentWorld } from './agent.ts';
+import { ip, names } from './testkit-groups.ts';
+import { randomFrom, Timeline } from './testkit-time.ts';
 import type { Effect, Group, NodeName } from './types.ts';
+
+export { aGroup, ip, names } from './testkit-groups.ts';
 
 /** Settings of a simulated network; times in milliseconds. */
 export interface NetworkOptions {
@@ -22,97 +26,6 @@ export interface Period {
   readonly node: NodeName;
   readonly fromMs: number;
   toMs: number;
-}
-
-/** One address, parsed. */
-export function ip(text: string): IpAddress {
-  const parsed = parseIp(text);
-  if (parsed === undefined) throw new Error(`${text} is no address`);
-  return parsed;
-}
-
-/** A group of one or more addresses that every node given may announce. */
-export function aGroup(
-  addresses: string | readonly string[],
-  nodes: readonly NodeName[] | ReadonlyMap<NodeName, number>,
-  more: Partial<Group> = {},
-): Group {
-  const list = (typeof addresses === 'string' ? [addresses] : addresses).map(ip);
-  const eligible =
-    nodes instanceof Map ? nodes : new Map((nodes as readonly string[]).map((node) => [node, 0]));
-  const key = list[0] ?? '';
-  return { key, addresses: list, eligible, epoch: 0, known: new Set(list), failback: false, ...more };
-}
-
-/** `n0`, `n1`, ... */
-export function names(count: number): readonly NodeName[] {
-  return Array.from({ length: count }, (_, index) => `n${index}`);
-}
-
-/** A small generator of numbers from 0 to 1 (mulberry32). */
-export function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-interface Timer {
-  readonly atMs: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
-/** Virtual time: callbacks in order of their time. */
-export class Timeline {
-  nowMs = 0;
-  readonly #heap: Timer[] = [];
-  #order = 0;
-
-  at(atMs: number, run: () => void): void {
-    const timer = { atMs: Math.max(atMs, this.nowMs), order: this.#order++, run };
-    const heap = this.#heap;
-    heap.push(timer);
-    for (let index = heap.length - 1; index > 0;) {
-      const parent = (index - 1) >> 1;
-      if (!before(heap[index]!, heap[parent]!)) break;
-      [heap[index], heap[parent]] = [heap[parent]!, heap[index]!];
-      index = parent;
-    }
-  }
-
-  runUntil(ms: number): void {
-    for (let next = this.#heap[0]; next !== undefined && next.atMs <= ms; next = this.#heap[0]) {
-      this.#pop();
-      this.nowMs = next.atMs;
-      next.run();
-    }
-    this.nowMs = ms;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop()!;
-    if (heap.length === 0) return;
-    heap[0] = last;
-    for (let index = 0; ;) {
-      const left = 2 * index + 1;
-      const right = left + 1;
-      let least = index;
-      if (left < heap.length && before(heap[left]!, heap[least]!)) least = left;
-      if (right < heap.length && before(heap[right]!, heap[least]!)) least = right;
-      if (least === index) return;
-      [heap[index], heap[least]] = [heap[least]!, heap[index]!];
-      index = least;
-    }
-  }
-}
-
-function before(a: Timer, b: Timer): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }
 
 /** The network. */
@@ -169,7 +82,7 @@ export class Network {
   owner(address: string): NodeName {
     const owners = this.owners(address);
     if (owners.length !== 1) throw new Error(`${address} has ${owners.length} owners: ${owners.join()}`);
-    return owners[0]!;
+    return owners[0] ?? '';
   }
 
   /** Milliseconds during which as many nodes answered for the address, since the given time. */

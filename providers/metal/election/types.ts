@@ -168,8 +168,8 @@ export type Input =
     }
   | { readonly type: 'connection'; readonly connected: boolean }
   | { readonly type: 'groups'; readonly groups: readonly Group[] }
-  /** A peer is alive. Its claims of before stay until it tells the new ones. */
-  | { readonly type: 'heard'; readonly node: NodeName }
+  /** A peer is alive. Its claims of before stay until it tells the new ones. `fresh`: it is another process than before. */
+  | { readonly type: 'heard'; readonly node: NodeName; readonly fresh: boolean }
   | { readonly type: 'gone'; readonly node: NodeName }
   | { readonly type: 'goodbye'; readonly node: NodeName }
   | {

@@ -1,5 +1,5 @@
 /** `/metrics` of a speaker in the Prometheus text format: the incumbent's names where they mean the same, and ours. */
-import type { WireStats } from '../wire/types.ts';
+import type { AddressStats, WireStats } from '../wire/types.ts';
 
 /** One series. */
 export interface Sample {
@@ -70,60 +70,35 @@ function one(value: number): readonly Sample[] {
 }
 
 function wireFamilies(stats: WireStats): readonly Family[] {
-  const byAddress = (
-    read: (of: { requestsReceived: number; responsesSent: number; gratuitousSent: number }) => number,
-  ): readonly Sample[] => [...stats.addresses].map(([ip, of]) => ({ labels: { ip }, value: read(of) }));
   const rejected = Object.entries(stats.rejected).map(([reason, value]) => ({ labels: { reason }, value }));
   return [
-    [
-      'metallb_layer2_requests_received',
-      'counter',
-      'Requests for announced addresses.',
-      byAddress((of) => of.requestsReceived),
-    ],
-    ['metallb_layer2_responses_sent', 'counter', 'Answers to them.', byAddress((of) => of.responsesSent)],
-    [
-      'metallb_layer2_gratuitous_sent',
-      'counter',
-      'Unasked announcements.',
-      byAddress((of) => of.gratuitousSent),
-    ],
-    [
-      'berth_speaker_frames_received_total',
-      'counter',
-      'Frames that passed the kernel filter.',
-      one(stats.framesReceived),
-    ],
-    [
-      'berth_speaker_frames_malformed_total',
-      'counter',
-      'Of these, malformed ones.',
-      one(stats.framesMalformed),
-    ],
-    [
-      'berth_speaker_frames_dropped_total',
-      'counter',
-      'Frames that the kernel dropped.',
-      one(stats.framesDropped),
-    ],
-    [
-      'berth_speaker_requests_denied_total',
-      'counter',
-      'Requests for other addresses.',
-      one(stats.requestsDenied),
-    ],
-    ['berth_speaker_send_errors_total', 'counter', 'Frames that could not be sent.', one(stats.sendErrors)],
-    ['berth_speaker_heartbeats_sent_total', 'counter', 'Heartbeats sent.', one(stats.heartbeatsSent)],
-    [
-      'berth_speaker_heartbeats_received_total',
-      'counter',
-      'Heartbeats received.',
-      one(stats.heartbeatsReceived),
-    ],
+    ...BY_ADDRESS.map(([name, field, help]): Family => {
+      const samples = [...stats.addresses].map(([ip, of]) => ({ labels: { ip }, value: of[field] }));
+      return [name, 'counter', help, samples];
+    }),
+    ...COUNTERS.map(([name, field, help]): Family => [name, 'counter', help, one(stats[field])]),
     ['berth_speaker_datagrams_rejected_total', 'counter', 'Datagrams thrown away, by reason.', rejected],
-    ['berth_speaker_stalls_total', 'counter', 'Times that this process stood still.', one(stats.stalls)],
   ];
 }
+
+type Row<Field> = readonly [name: string, field: Field, help: string];
+
+const BY_ADDRESS: readonly Row<keyof AddressStats>[] = [
+  ['metallb_layer2_requests_received', 'requestsReceived', 'Requests for announced addresses.'],
+  ['metallb_layer2_responses_sent', 'responsesSent', 'Answers to them.'],
+  ['metallb_layer2_gratuitous_sent', 'gratuitousSent', 'Unasked announcements.'],
+];
+
+const COUNTERS: readonly Row<Exclude<keyof WireStats, 'addresses' | 'rejected'>>[] = [
+  ['berth_speaker_frames_received_total', 'framesReceived', 'Frames that passed the kernel filter.'],
+  ['berth_speaker_frames_malformed_total', 'framesMalformed', 'Of these, malformed ones.'],
+  ['berth_speaker_frames_dropped_total', 'framesDropped', 'Frames that the kernel dropped.'],
+  ['berth_speaker_requests_denied_total', 'requestsDenied', 'Requests for other addresses.'],
+  ['berth_speaker_send_errors_total', 'sendErrors', 'Frames that could not be sent.'],
+  ['berth_speaker_heartbeats_sent_total', 'heartbeatsSent', 'Heartbeats sent.'],
+  ['berth_speaker_heartbeats_received_total', 'heartbeatsReceived', 'Heartbeats received.'],
+  ['berth_speaker_stalls_total', 'stalls', 'Times that this process stood still.'],
+];
 
 function familyText([name, type, help, samples]: Family): string {
   const lines = samples.map(({ labels, value }) => {

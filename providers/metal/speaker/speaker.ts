@@ -20,7 +20,7 @@ import {
   type ReportSources,
   type SpeakerReport,
 } from './report.ts';
-import { readClusterUid } from './startup.ts';
+import { Looks } from './looks.ts';
 import type { GroupView } from './view.ts';
 
 /** What a speaker is made of. */
@@ -43,13 +43,12 @@ export interface SpeakerParts {
 
 /** Between two looks at the cluster, in milliseconds: a burst of changes is one look. */
 const REFRESH_MS = 20;
-/** How long the API server may take to prove that it is reached. */
-const QUORUM_MS = 800;
 
 /** See the file's head. `start` begins; `leave` resolves when everything is handed over. */
 export class Speaker implements AgentWorld {
   readonly agent: Agent;
   readonly #parts: SpeakerParts;
+  readonly #looks: Looks;
   readonly #facts = new Map<NodeName, Facts>();
   readonly #since = new Map<IpAddress, string>();
   readonly #conflicts = new Map<IpAddress, FoundConflict>();
@@ -67,6 +66,10 @@ export class Speaker implements AgentWorld {
   constructor(parts: SpeakerParts) {
     this.#parts = parts;
     this.agent = new Agent({ self: parts.node, now: () => parts.clock.monotonic(), world: this });
+    this.#looks = new Looks(parts, {
+      input: (input) => this.agent.input(input),
+      trouble: (what, error) => this.#trouble(what, error),
+    });
   }
 
   /** Takes over from a predecessor if there is one, then takes part. */
@@ -106,6 +109,9 @@ export class Speaker implements AgentWorld {
   /** Somebody else acts as the holder of an address of ours. */
   claimed({ address, mac }: { readonly address: IpAddress; readonly mac: Mac }): void {
     const { log, node } = this.#parts;
+    const { held, leavingSinceMs } = this.agent.state;
+    // Its successor announces it just before this node gives it up.
+    if (!held.has(address) || leavingSinceMs !== undefined) return;
     const peer = [...this.#facts].find(([name, { macs }]) => name !== node && macs.includes(mac))?.[0];
     this.#counts.duplicates += 1;
     log.warn({ address, mac, peer }, 'somebody else acts as the holder of an address of this node');
@@ -166,9 +172,9 @@ export class Speaker implements AgentWorld {
       case 'probe':
         return this.#probe(effect.address);
       case 'quorumRead':
-        return this.#look('quorumRead', () => readClusterUid(this.#parts.api, this.#parts.signal, QUORUM_MS));
+        return this.#looks.quorumRead();
       case 'gateway':
-        return this.#look('gateway', () => this.#anyGateway());
+        return this.#looks.gateway();
       case 'conflict':
         return this.#conflict(effect.address, effect.user);
       case 'goodbye':
@@ -307,41 +313,11 @@ export class Speaker implements AgentWorld {
   }
 
   #probe(address: IpAddress): void {
-    const { wire, clock, node, signal } = this.#parts;
-    const beganMs = clock.monotonic();
     // Looking for the holder of a taken address, our own speakers are what is looked for.
     const strangers = this.agent.state.held.get(address)?.probing === true;
     const ignore = strangers ? [...this.#facts.values()].flatMap(({ macs }) => macs as readonly Mac[]) : [];
-    const interfaces = this.#viewOf(address)?.interfacesOn(node);
-    wire
-      .probe(address, { ignore, signal, ...(interfaces === undefined ? {} : { interfaces }) })
-      .then((found) => (found === 'free' ? {} : { user: found.mac }))
-      .catch((error: unknown) => {
-        this.#trouble('could not look for other users of an address', error);
-        return {};
-      })
-      .then((found) => this.agent.input({ type: 'probed', address, beganMs, ...found }))
-      .catch((error: unknown) => this.#trouble('a probe went wrong', error));
-  }
-
-  #look(type: 'quorumRead' | 'gateway', ask: () => Promise<unknown>): void {
-    const beganMs = this.#parts.clock.monotonic();
-    ask()
-      .then((found) => found !== undefined && found !== '')
-      .catch(() => false)
-      .then((good) => this.agent.input({ type, beganMs, good }))
-      .catch((error: unknown) => this.#trouble('a look around went wrong', error));
-  }
-
-  async #anyGateway(): Promise<unknown> {
-    const { wire, signal } = this.#parts;
-    const gateways = await wire.gateways();
-    const answers = gateways.map(async ({ address, interface: name }) => {
-      const found = await wire.resolve(address, { interfaces: [name], signal });
-      if (found === undefined) throw new Error(`${address} does not answer`);
-      return found;
-    });
-    return Promise.any(answers);
+    const interfaces = this.#viewOf(address)?.interfacesOn(this.#parts.node);
+    this.#looks.probe(address, { ignore, ...(interfaces === undefined ? {} : { interfaces }) });
   }
 
   #conflict(address: IpAddress, mac: string): void {
