@@ -66,7 +66,8 @@ async function create(job: Job, spec: BalancerSpec): Promise<BalancerState> {
   }
   const balancer = parseBalancer(made ?? {});
   // AWS answers a create with what exists if it looks the same; then its tags say whose it is.
-  if (!job.aws.isOlder(balancer.createdAtMs, since)) return { ...balancer, attributes: {}, tags };
+  const isNew = !job.owners.knows(balancer.arn) && !job.aws.isOlder(balancer.createdAtMs, since);
+  if (isNew) return { ...balancer, attributes: {}, tags };
   return await adopt(job, balancer);
 }
 

@@ -18,7 +18,7 @@ export interface AwsCallsOptions {
 }
 
 /** Milliseconds by which a time of AWS may differ from another without meaning anything. */
-const CLOCK_SLACK_MS = 2_000;
+const CLOCK_SLACK_MS = 1_000;
 
 /**
  * Every call of AWS that the provider makes: limited for each service, counted, and with errors that say what the core
