@@ -112,10 +112,7 @@ export async function atOnce(bench: MetalBench): Promise<readonly string[]> {
     const fromMs = Date.now();
     await Promise.all(Array.from({ length: IN_FLIGHT }, create));
     const lastMs = worst(created);
-    const answered = await watch.until('every address is answered', (frames) => {
-      const first = addresses.map((address) => firstAnswerMs(frames, address, { fromMs }));
-      return first.includes(undefined) ? undefined : first.map((after) => fromMs + (after ?? 0));
-    });
+    const answered = await watch.allAnswered(addresses, fromMs);
     bench.record({
       id: 'metal.many.last',
       what: `${sizes.services} Services at once: last one answered after the last was created`,
@@ -165,10 +162,7 @@ async function restartSpeakers(bench: MetalBench, addresses: readonly string[]):
     await Promise.all(lab.net.nodes.map(({ name }) => berth.speaker(name).stop()));
     const fromMs = Date.now();
     berth.startMissing();
-    const times = await watch.until('every address is answered again', (frames) => {
-      const first = addresses.map((address) => firstAnswerMs(frames, address, { fromMs }));
-      return first.includes(undefined) ? undefined : first.map((after) => after ?? Number.NaN);
-    });
+    const times = (await watch.allAnswered(addresses, fromMs)).map((atMs) => atMs - fromMs);
     bench.record({
       id: 'metal.speakers.answered',
       what: 'all speakers restarted: every address answered again',

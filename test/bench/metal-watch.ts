@@ -81,17 +81,19 @@ export class Watch {
     }
   }
 
-  /** Who answered each address last, of those who answered since `sinceMs` ago. */
-  async owners(sinceMs = 300): Promise<ReadonlyMap<string, string>> {
-    await this.read();
-    const fromMs = Date.now() - sinceMs;
-    return new Map(
-      this.#addresses.flatMap((address) => {
-        const { owner } = this.timeline(address, { fromMs, toMs: Date.now() });
-        const node = this.#bench.lab.nodeOfMac(owner ?? '');
-        return node === undefined ? [] : [[address, node] as const];
-      }),
-    );
+  /** When each address was first answered after `fromMs`, once all were. @throws Error naming those that were not. */
+  async allAnswered(addresses: readonly string[], fromMs: number): Promise<readonly number[]> {
+    const times = (): readonly (number | undefined)[] =>
+      addresses.map((address) => firstAnswerMs(this.#frames, address, { fromMs }));
+    try {
+      return await this.until('every address is answered', () => {
+        const found = times();
+        return found.includes(undefined) ? undefined : found.map((after) => fromMs + (after ?? 0));
+      });
+    } catch (cause) {
+      const missing = addresses.filter((_, index) => times()[index] === undefined);
+      throw new Error(`not answered: ${missing.join(', ')}`, { cause });
+    }
   }
 
   /** Waits until every address has been answered by one node alone for `quietMs`; who holds what then. */

@@ -143,7 +143,7 @@ async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
       await work();
     } catch (error) {
       // What else can be measured is; the table says that this could not.
-      console.error(error);
+      console.error(error, await berth.lastWords());
       record(unfinished(name, error));
       berth.startMissing();
     }
