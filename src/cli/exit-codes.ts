@@ -20,7 +20,8 @@ const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'done; for run, speaker and demo also: stopped by SIGTERM or SIGINT',
   failed: 'something failed that has no code of its own, or not everything could be done',
   usage: 'wrong option, argument or configuration (and: plan --detailed-exitcode found changes)',
-  environment: 'this machine is not ready: Node version, kubeconfig, port in use, namespace of the Lease, CAP_NET_RAW',
+  environment:
+    'this machine is not ready: Node version, kubeconfig, port in use, namespace of the Lease, CAP_NET_RAW',
   apiServer: 'the API server cannot be reached, or refuses',
   provider: 'a provider cannot be loaded',
   leadershipLost: 'another process took the Lease over',

@@ -87,6 +87,7 @@ const LOG_LEVEL: Readonly<Record<CommandLine['name'], LogLevel>> = {
   status: 'error',
   sweep: 'error',
   uninstall: 'error',
+  'iam-policy': 'error',
   demo: 'error',
 };
 
@@ -106,6 +107,8 @@ async function dispatch(line: CommandLine, invocation: Invocation): Promise<Exit
       return await (await import('./commands/sweep.ts')).sweepCommand(invocation, flags);
     case 'uninstall':
       return await (await import('./commands/uninstall.ts')).uninstallCommand(invocation, flags);
+    case 'iam-policy':
+      return await (await import('./commands/provider-command.ts')).providerCommand(invocation, name);
     case 'speaker':
       return await (await import('./commands/speaker.ts')).speakerCommand(invocation, flags);
     case 'demo':

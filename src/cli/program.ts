@@ -20,6 +20,7 @@ export type CommandLine =
       readonly flags: Flags & { readonly delete?: boolean; readonly dryRun?: boolean };
     }
   | { readonly name: 'speaker'; readonly flags: Flags & SpeakerFlags }
+  | { readonly name: 'iam-policy'; readonly flags: Flags }
   | {
       readonly name: 'demo';
       readonly flags: Pick<Flags, 'output' | 'logLevel'> & {
@@ -81,6 +82,7 @@ function buildProgram(version: string, { out, err }: Terminal, take: Take): Comm
   addSweep(program, take);
   addUninstall(program, take);
   addSpeaker(program, take);
+  addPolicy(program, take);
   addDemo(program, take);
   return finish(program, [
     'berth demo',
@@ -262,6 +264,16 @@ function addDemo(program: Command, take: Take): void {
 }
 
 /** What every command takes that looks at a cluster. */
+function addPolicy(program: Command, take: Take): void {
+  const command = program
+    .command('iam-policy')
+    .description('Print the smallest IAM policy for what the provider aws is configured to do.');
+  withCommon(command);
+  finish(command, ['berth iam-policy --cluster-id ID > policy.json']).action((flags: Flags) =>
+    take({ name: 'iam-policy', flags: { provider: ['aws'], ...flags } }),
+  );
+}
+
 function withCommon(command: Command): Command {
   return command
     .addOption(
@@ -296,6 +308,14 @@ function withCommon(command: Command): Command {
         '--leader-elect-namespace <namespace>',
         "where the Lease is (the pod's, else berth-system)",
         text,
+      ),
+    )
+    .addOption(option('--aws-vpc-id <id>', "aws: the VPC (that of the nodes' instances)", text))
+    .addOption(
+      option(
+        '--cluster-policy-health-check <kind>',
+        'aws: how nodes are probed with policy Cluster; kube-proxy asks its port 10256, so that nodes drain (tcp)',
+        oneOf(['tcp', 'kube-proxy']),
       ),
     )
     .addOption(option('--config <file>', 'YAML with settings of these names; a flag wins over it', text))

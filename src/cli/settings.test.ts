@@ -240,3 +240,14 @@ it.each([
 ])('the environment %j forbids colours: %s', (variables, forbidden) => {
   expect(readEnvironment(variables, '/nowhere').noColor).toBe(forbidden);
 });
+
+describe('flags of a provider', () => {
+  it('are its configuration in short, win over the file, and touch no other provider', () => {
+    const flags = { provider: ['aws', 'local'], awsVpcId: 'vpc-1', clusterPolicyHealthCheck: 'kube-proxy' };
+    const { providers } = resolveSettings(flags, readEnvironment({}));
+    expect(providers).toEqual([
+      { spec: 'aws', config: { vpcId: 'vpc-1', clusterPolicyHealthCheck: 'kube-proxy' } },
+      { spec: 'local' },
+    ]);
+  });
+});

@@ -31,7 +31,15 @@ export interface Flags {
   readonly listen?: ListenAddress;
   readonly logLevel?: LogLevel;
   readonly output?: 'table' | 'json';
+  readonly awsVpcId?: string;
+  readonly clusterPolicyHealthCheck?: string;
 }
+
+/** Flags that say in short what a provider's section has under `config`: flag, provider, key. */
+const PROVIDER_FLAGS = [
+  ['awsVpcId', 'aws', 'vpcId'],
+  ['clusterPolicyHealthCheck', 'aws', 'clusterPolicyHealthCheck'],
+] as const;
 
 /** Everything that can be configured, resolved once and frozen. */
 export interface Settings {
@@ -72,7 +80,7 @@ export function resolveSettings(flags: Flags, environment: Environment): Setting
     context: flags.context ?? file.context,
     clusterId: flags.clusterId ?? file.clusterId,
     clusterName: flags.clusterName ?? file.clusterName ?? 'kubernetes',
-    providers: providersOf(flags.provider, file.providers),
+    providers: providersOf(flags.provider, file.providers).map((spec) => withFlags(spec, flags)),
     defaultProvider: flags.defaultProvider ?? file.defaultProvider,
     elect,
     election: electionOf(flags, file, environment),
@@ -106,6 +114,15 @@ function providersOf(
       ...(classes === undefined ? {} : { classes }),
     };
   });
+}
+
+/** A provider's configuration with what flags say of it; a flag wins over the file. */
+function withFlags(spec: ProviderSpec, flags: Flags): ProviderSpec {
+  const given = PROVIDER_FLAGS.flatMap(([flag, provider, key]) =>
+    spec.spec === provider && flags[flag] !== undefined ? [[key, flags[flag]] as const] : [],
+  );
+  if (given.length === 0) return spec;
+  return { ...spec, config: { ...(spec.config as object | undefined), ...Object.fromEntries(given) } };
 }
 
 /**

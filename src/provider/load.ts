@@ -4,7 +4,7 @@ import type { SchemaIssue } from '../model/settings.ts';
 import { ProviderLoadError } from './load-error.ts';
 import { coreDirectory, isPath, moduleOfPackage, moduleOfPath } from './resolve.ts';
 import type { ProviderProcess } from './process.ts';
-import { CONTRACT, type Host, type Provider, type ProviderFactory } from './spi.ts';
+import { CONTRACT, type Host, type Provider, type ProviderCommand, type ProviderFactory } from './spi.ts';
 
 /** What is to be loaded. */
 export interface LoadRequest {
@@ -56,6 +56,24 @@ export async function loadProcess(
   throw new ProviderLoadError('ProviderInvalid', {
     message: `the provider ${request.spec} has no ${name}`,
     remedy: 'Name a provider that has one, such as --provider metal',
+  });
+}
+
+/**
+ * Finds a command of a provider's own, with the provider's validated configuration.
+ *
+ * @throws ProviderLoadError when there is no such provider, or it has no such command.
+ */
+export async function loadCommand(
+  request: Omit<LoadRequest, 'host'>,
+  name: string,
+): Promise<{ readonly command: ProviderCommand; readonly config: unknown }> {
+  const factory = await importFactory(request);
+  const command = factory.commands?.[name];
+  if (command !== undefined) return { command, config: await validated(factory, request) };
+  throw new ProviderLoadError('ProviderInvalid', {
+    message: `the provider ${request.spec} has no command ${name}`,
+    remedy: 'Name a provider that has one, such as --provider aws for iam-policy',
   });
 }
 

@@ -50,7 +50,7 @@ function optionsOf(
 }
 
 function hostOf(
-  { settings, log, signal, version }: Invocation,
+  { settings, environment, log, signal, version }: Invocation,
   connection: Connection,
   options: ProcessOptions,
 ): ProcessHost & { close(): Promise<void> } {
@@ -66,6 +66,7 @@ function hostOf(
     options,
     clusterId: settings.clusterId,
     namespace: settings.election.namespace,
+    supervised: environment.inPod,
     api,
     async serve({ ready, metrics, answer }) {
       const endpoint = await serveHttp(
