@@ -16,39 +16,10 @@ export function planTeardown(
   have: AwsLoadBalancer,
   settings: AwsSettings | undefined,
 ): readonly Step[] {
-  const { balancer, targetGroups, group } = have;
   const because = `Service ${scope} wants no load balancer any more`;
-  const name = scope.slice(scope.indexOf('/') + 1);
-  const keeps = settings === undefined || settings.attributes[DELETION_PROTECTION] === 'true';
-  const locked = balancer?.attributes?.[DELETION_PROTECTION] === 'true';
   return [
-    ...(locked && !keeps
-      ? [
-          step({
-            scope,
-            resource: 'loadBalancerAttributes',
-            key: name,
-            stage: TEARDOWN.protection,
-            verb: 'update',
-            before: { [DELETION_PROTECTION]: 'true' },
-            after: { [DELETION_PROTECTION]: 'false' },
-            because: 'the Service does not ask for deletion protection any more',
-          }),
-        ]
-      : []),
-    ...(balancer === undefined
-      ? []
-      : [
-          step({
-            scope,
-            resource: 'loadBalancer',
-            key: name,
-            stage: TEARDOWN.balancer,
-            before: { arn: balancer.arn, name: balancer.name },
-            because,
-          }),
-        ]),
-    ...Object.entries(targetGroups).map(([key, { arn, name }]) =>
+    ...balancerSteps(scope, have, { because, settings }),
+    ...Object.entries(have.targetGroups).map(([key, { arn, name }]) =>
       step({
         scope,
         resource: 'targetGroup',
@@ -58,7 +29,7 @@ export function planTeardown(
         because,
       }),
     ),
-    ...(group === undefined
+    ...(have.group === undefined
       ? []
       : [
           step({
@@ -66,7 +37,7 @@ export function planTeardown(
             resource: 'securityGroup',
             key: 'frontend',
             stage: TEARDOWN.groups,
-            before: { id: group.id, name: group.name },
+            before: { id: have.group.id, name: have.group.name },
             because,
           }),
         ]),
@@ -75,6 +46,33 @@ export function planTeardown(
       targetGroup: TEARDOWN.targetGroups,
       securityGroup: TEARDOWN.groups,
     }),
+  ];
+}
+
+function balancerSteps(
+  scope: ServiceKey,
+  { balancer }: AwsLoadBalancer,
+  { because, settings }: { readonly because: string; readonly settings: AwsSettings | undefined },
+): readonly Step[] {
+  if (balancer === undefined) return [];
+  const key = scope.slice(scope.indexOf('/') + 1);
+  const keeps = settings === undefined || settings.attributes[DELETION_PROTECTION] === 'true';
+  const locked = balancer.attributes?.[DELETION_PROTECTION] === 'true';
+  const before = { arn: balancer.arn, name: balancer.name };
+  const deletion = step({ scope, resource: 'loadBalancer', key, stage: TEARDOWN.balancer, before, because });
+  if (!locked || keeps) return [deletion];
+  return [
+    step({
+      scope,
+      resource: 'loadBalancerAttributes',
+      key,
+      stage: TEARDOWN.protection,
+      verb: 'update',
+      before: { [DELETION_PROTECTION]: 'true' },
+      after: { [DELETION_PROTECTION]: 'false' },
+      because: 'the Service does not ask for deletion protection any more',
+    }),
+    deletion,
   ];
 }
 

@@ -4,7 +4,7 @@ import type { Context, Desired } from './desired.ts';
 import type { AwsLoadBalancer, BalancerState, ListenerState, TargetGroupState } from './state.ts';
 import { PIECE } from './names.ts';
 import type { Names } from './surroundings.ts';
-import { wantedOf } from './wanted.ts';
+import { wantedOf, type Wanted } from './wanted.ts';
 
 /** What identifies everything of one Service: the load balancer's ARN, the tails of the others. */
 const rememberedSchema = z.object({
@@ -80,51 +80,57 @@ export function recall(
     sameTargets,
   }: { readonly shown: Shown; readonly context: Context; readonly sameTargets: boolean },
 ): AwsLoadBalancer | undefined {
-  const before = { uid: desired.uid, ...shown, listeners: {}, strays: {} };
-  const wanted = wantedOf(
-    desired,
-    { ...before, ...(shown.group === undefined ? {} : { group: shown.group }) } as AwsLoadBalancer,
-    context,
-  );
-  const targetGroups: Record<string, TargetGroupState> = {};
+  const have: AwsLoadBalancer = {
+    uid: desired.uid,
+    balancer: shown.balancer,
+    targetGroups: shown.targetGroups,
+    listeners: {},
+    strays: {},
+    ...(shown.group === undefined ? {} : { group: shown.group }),
+  };
+  const wanted = wantedOf(desired, have, context);
+  const targetGroups = recallGroups(wanted, shown, sameTargets);
+  if (targetGroups === undefined) return undefined;
+  const listeners = recallListeners(wanted, remembered, { shown, targetGroups });
+  if (listeners === undefined) return undefined;
+  const { attributes } = wanted.balancer;
+  const balancer = { ...shown.balancer, attributes, tags: wanted.tags(PIECE.balancer) };
+  return { ...have, balancer, targetGroups, listeners };
+}
+
+function recallGroups(
+  wanted: Wanted,
+  shown: Shown,
+  sameTargets: boolean,
+): Readonly<Record<string, TargetGroupState>> | undefined {
+  const groups: Record<string, TargetGroupState> = {};
   for (const [key, group] of Object.entries(shown.targetGroups)) {
     const spec = wanted.targetGroups[key];
     if (spec === undefined) return undefined;
-    targetGroups[key] = {
+    groups[key] = {
       ...group,
       attributes: spec.attributes,
       tags: wanted.tags(PIECE.targetGroup(key)),
       ...(sameTargets ? { targets: spec.targets } : {}),
     };
   }
+  return groups;
+}
+
+function recallListeners(
+  wanted: Wanted,
+  remembered: Remembered,
+  known: { readonly shown: Shown; readonly targetGroups: Readonly<Record<string, TargetGroupState>> },
+): Readonly<Record<string, ListenerState>> | undefined {
+  const prefix = known.shown.balancer.arn.replace(':loadbalancer/', ':listener/');
   const listeners: Record<string, ListenerState> = {};
   for (const [port, tail] of Object.entries(remembered.ls)) {
     const spec = wanted.listeners[port];
-    const group = targetGroups[spec?.targetGroup ?? ''];
+    const group = known.targetGroups[spec?.targetGroup ?? ''];
     if (spec === undefined || group === undefined) return undefined;
-    listeners[port] = {
-      arn: `${shown.balancer.arn.replace(':loadbalancer/', ':listener/')}/${tail}`,
-      port: spec.port,
-      protocol: spec.protocol,
-      targetGroups: [group.arn],
-      certificates: spec.certificates,
-      sslPolicy: spec.sslPolicy,
-      alpn: spec.alpn,
-      attributes: spec.attributes,
-      tags: wanted.tags(PIECE.listener(port)),
-    };
+    const { targetGroup: _key, ...rest } = spec;
+    const tags = wanted.tags(PIECE.listener(port));
+    listeners[port] = { ...rest, arn: `${prefix}/${tail}`, targetGroups: [group.arn], tags };
   }
-  const balancer = {
-    ...shown.balancer,
-    attributes: wanted.balancer.attributes,
-    tags: wanted.tags(PIECE.balancer),
-  };
-  return {
-    uid: desired.uid,
-    balancer,
-    targetGroups,
-    listeners,
-    strays: {},
-    ...(shown.group === undefined ? {} : { group: shown.group }),
-  };
+  return listeners;
 }

@@ -1,17 +1,6 @@
 import type { SettingsOf } from '@berth/core';
-import {
-  choice,
-  flag,
-  INCUMBENT,
-  list,
-  map,
-  mapsBySuffix,
-  OURS,
-  text,
-  unsupported,
-  unsupportedFamily,
-  whole,
-} from './setting-kinds.ts';
+import { notCarriedOut } from './settings-unsupported.ts';
+import { choice, flag, list, map, mapsBySuffix, text, whole } from './setting-kinds.ts';
 
 /** Words of `alpn-policy` (ELBv2 API, CreateListener `AlpnPolicy`). */
 const ALPN = ['HTTP1Only', 'HTTP2Only', 'HTTP2Optional', 'HTTP2Preferred', 'None'] as const;
@@ -321,50 +310,6 @@ const groups = {
       doc: '`on` lets the ICMP messages in that tell the path MTU.',
     },
     ['on', 'off'],
-  ),
-};
-
-/** Both names of an annotation that is not carried out. */
-function both(name: string): [string, string] {
-  return [`${OURS}${name}`, `${INCUMBENT}${name}`];
-}
-
-const CLASSIC = 'it is one of Classic Load Balancers; a Network Load Balancer';
-
-const notCarriedOut = {
-  minimumCapacity: unsupported(
-    both('minimum-load-balancer-capacity'),
-    'reserve capacity with `aws elbv2 modify-capacity-reservation`; Berth leaves reservations alone',
-  ),
-  multiCluster: unsupported(
-    both('multi-cluster-target-group'),
-    'a target group belongs to one cluster; give each cluster a Service and share by DNS',
-  ),
-  quicPorts: unsupported(both('quic-enabled-ports'), 'QUIC listeners are not offered; the port stays UDP'),
-  actions: unsupportedFamily(
-    'service.beta.kubernetes.io/actions.*',
-    'weighted forwarding is not offered; traffic goes to the target group of the port',
-  ),
-  disableGroup: unsupported(
-    both('disable-nlb-sg'),
-    'a load balancer made without a security group can never get one, so Berth always attaches one',
-  ),
-  extraGroups: unsupported(both('extra-security-groups'), `${CLASSIC} takes security-groups instead`),
-  emitInterval: unsupported(
-    both('access-log-emit-interval'),
-    `${CLASSIC} writes its logs every five minutes`,
-  ),
-  draining: unsupported(
-    both('connection-draining-enabled'),
-    `${CLASSIC} takes target-group-attributes: deregistration_delay.timeout_seconds=…`,
-  ),
-  drainingTimeout: unsupported(
-    both('connection-draining-timeout'),
-    `${CLASSIC} takes target-group-attributes: deregistration_delay.timeout_seconds=…`,
-  ),
-  idleTimeout: unsupported(
-    both('connection-idle-timeout'),
-    `${CLASSIC} takes listener-attributes.TCP-PORT: tcp.idle_timeout.seconds=…`,
   ),
 };
 

@@ -455,6 +455,7 @@ await describeWithLocalStack(
         async () => (await onlyBalancer()).SecurityGroups?.length === 2,
       );
       await cluster.settled();
+      expect((await inventory(world)).groups).toHaveLength(2);
     });
 
     it('pods as targets come and go with their slices, and their port is opened on the nodes', async () => {

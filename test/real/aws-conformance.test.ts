@@ -3,11 +3,10 @@ import {
   DescribeListenersCommand,
   DescribeLoadBalancersCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, it } from 'vitest';
 import { conformanceCases, runCase, type ConformanceSubject } from '../../src/conformance/index.ts';
 import { awsWorld, conformanceWorld, targetsOf, type AwsWorld } from '../fixtures/aws.ts';
 import { describeWithLocalStack, startLocalStack, type LocalStack } from '../harness/localstack.ts';
-import { it } from 'vitest';
 
 let cloud: LocalStack;
 await describeWithLocalStack(
@@ -16,6 +15,7 @@ await describeWithLocalStack(
     beforeAll(async () => (cloud = await startLocalStack()));
     afterAll(() => cloud.stop());
     for (const one of conformanceCases) {
+      // oxlint-disable-next-line vitest/valid-title, vitest/expect-expect -- both are in the case, which is data
       it(one.name, async ({ skip }) => {
         const world = await awsWorld(cloud, { vpc: { instances: 3, ipv6: true } });
         // A drain of 300 s must not be over in the middle of a case.

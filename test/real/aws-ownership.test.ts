@@ -318,6 +318,7 @@ await describeWithLocalStack(
         );
         await cluster.empty();
         await cluster.until('nothing is left', async () => (await counts(world)) === NOTHING);
+        expect(await counts(world)).toBe(NOTHING);
       });
 
       it('a name that our own deleted load balancer still holds is waited for', async () => {
@@ -363,6 +364,7 @@ await describeWithLocalStack(
           async () => (await rulesOf(world, GroupId)).join() === 'tcp 22-22 10.0.0.0/8',
         );
         await cluster.empty();
+        expect(await rulesOf(world, GroupId)).toEqual(['tcp 22-22 10.0.0.0/8']);
       });
     });
   },

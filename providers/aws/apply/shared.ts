@@ -1,5 +1,8 @@
+import { asBerthError, Conflict, REASONS } from '@berth/core';
+import { awsCode } from '../cloud/errors.ts';
 import { ruleMark } from '../names.ts';
-import type { AwsChange } from '../state.ts';
+import { missingRules } from '../rules.ts';
+import { ruleText, type AwsChange } from '../state.ts';
 import { after, changeRules, createGroup, deleteGroup, type RuleChange } from './groups.ts';
 import type { Job } from './job.ts';
 
@@ -22,10 +25,20 @@ export async function createBackend(job: Job): Promise<AwsChange> {
   return change;
 }
 
-/** Deletes it, once nothing carries it. */
+/**
+ * Deletes it, once nothing carries it.
+ *
+ * @throws Conflict when something that was not seen names it, such as a rule on a node's group: the core looks again.
+ */
 export async function deleteBackend(job: Job): Promise<AwsChange> {
   const { id } = job.step.before as { readonly id: string };
-  await deleteGroup(job, id);
+  try {
+    await deleteGroup(job, id);
+  } catch (error) {
+    const { message, cause } = asBerthError(error);
+    if (awsCode(cause) !== 'DependencyViolation') throw error;
+    throw new Conflict('ConflictObserved', { message, remedy: REASONS.ConflictObserved.remedy, cause });
+  }
   return { shared: ({ backend: _gone, ...now }) => now };
 }
 
@@ -33,12 +46,22 @@ export async function deleteBackend(job: Job): Promise<AwsChange> {
 export async function updateNodeRules(job: Job): Promise<AwsChange> {
   const { key } = job.step;
   const { authorize, revoke } = job.step.after as unknown as RuleChange;
-  const change = { authorize, revoke, mark: ruleMark(job.context.cluster) };
-  await changeRules(job, key, change);
-  return {
+  const wanted = { authorize, revoke, mark: ruleMark(job.context.cluster) };
+  await changeRules(job, key, wanted);
+  const change: AwsChange = {
     shared: (now) => ({
       ...now,
-      nodeRules: { ...now.nodeRules, [key]: after(now.nodeRules[key] ?? [], change) },
+      nodeRules: { ...now.nodeRules, [key]: after(now.nodeRules[key] ?? [], wanted) },
     }),
   };
+  // Nothing else says that the group of the nodes has rules that name ours, and with them ours cannot be deleted.
+  job.recents.made([key, ...authorize.map(ruleText), ...revoke.map(ruleText)].join(' '), {
+    scope: 'shared',
+    change,
+    shows: (_found, { nodeRules }) => {
+      const now = nodeRules[key] ?? [];
+      return missingRules(authorize, now).length === 0 && missingRules(revoke, now).length === revoke.length;
+    },
+  });
+  return change;
 }

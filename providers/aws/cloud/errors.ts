@@ -196,7 +196,7 @@ const SPECIFIC: Readonly<Record<string, readonly [code: string, remedy: string]>
 function isQuota(code: string): boolean {
   return (
     /^TooMany(?!Requests)/.test(code) ||
-    /LimitExceeded$/.test(code) ||
+    code.endsWith('LimitExceeded') ||
     code === 'InsufficientFreeAddressesInSubnet'
   );
 }
