@@ -22,7 +22,7 @@ import type { CacheEvent, Cluster, EndpointSource } from './ports.ts';
 import { KeyedQueue, type Outcome } from './queue.ts';
 import { Reporter } from './report.ts';
 import { ProviderRuntime } from './runtime.ts';
-import { ensureShared, removeShared, sharedKey, sharedName } from './shared.ts';
+import { ensureShared, removeShared, sharedKey, sharedName, whenReady } from './shared.ts';
 import { Sweep, type SweepReport } from './sweep.ts';
 
 /** What a person may set. Durations are milliseconds. */
@@ -296,7 +296,7 @@ export class Controller {
 
   async #work(key: string): Promise<Outcome> {
     const shared = sharedName(key);
-    if (shared !== undefined) return await this.#workShared(shared);
+    if (shared !== undefined) return await this.#workShared(shared).catch(whenReady);
     if (key.split('/').length !== 2)
       throw new TypeError(`queue key ${JSON.stringify(key)} is not NAMESPACE/NAME`);
     const outcome = await this.#pass.run(key, this.#signal);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { aPort } from '../../test/builders.ts';
 import { startWorld, type WorldOptions, type World } from '../../test/world.ts';
-import { Conflict, Transient } from '../model/errors.ts';
+import { Conflict, NotReady, Transient } from '../model/errors.ts';
 import { SHARED, type Step } from '../plan/step.ts';
 import { createMemoryProvider, type MemoryCloud } from '../provider/memory.ts';
 import type { Observed, PlanRequest, Provider } from '../provider/spi.ts';
@@ -118,6 +118,19 @@ describe('what all load balancers share', () => {
     world.cluster.delete('default/web');
     await world.settle();
     await world.advance(1_000);
+    expect(group.exists).toBe(false);
+  });
+
+  it('is tried again when the provider says so, not earlier', async () => {
+    const group = new Group();
+    const world = await worldWith(group, { services: [{}] });
+    const busy = (): NotReady => new NotReady('StillInUse', { ...details, retryAfterMs: 7_000 });
+    group.faults.push(busy(), busy());
+    world.cluster.delete('default/web');
+    await world.settle();
+    await world.advance(6_900);
+    expect(group.exists).toBe(true);
+    await world.advance(200);
     expect(group.exists).toBe(false);
   });
 

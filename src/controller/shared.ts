@@ -55,6 +55,13 @@ export async function removeShared(runtime: ProviderRuntime, work: SharedWork): 
   });
 }
 
+/** When a pass over shared resources is due again that only had to wait. @throws the error, if it is another one. */
+export function whenReady(error: unknown): Outcome {
+  const { retryAfterMs } = asBerthError(error);
+  if (retryAfterMs === undefined) throw error;
+  return { requeue: 'after', ms: retryAfterMs };
+}
+
 /** Plans and acts; on a `Conflict` everything is observed again and the work is done once more. */
 async function convergeShared(
   runtime: ProviderRuntime,
