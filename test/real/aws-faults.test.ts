@@ -53,6 +53,11 @@ async function picture(name: string): Promise<unknown> {
   };
 }
 
+async function expectUnchanged(name: string, before: unknown): Promise<void> {
+  expect(world.condition(name)).toBe('True Provisioned');
+  expect(await picture(name)).toEqual(before);
+}
+
 async function remove(...names: readonly string[]): Promise<void> {
   for (const name of names) world.deleteService(name);
   await world.gone(names);
@@ -73,8 +78,7 @@ await describeWithLocalStack(
     });
     afterEach(async () => {
       await world.account.faults.clear();
-      expect(world.condition('bystander')).toBe('True Provisioned');
-      expect(await picture('bystander')).toEqual(before);
+      await expectUnchanged('bystander', before);
     });
     afterAll(async () => {
       await berth?.stop();
@@ -125,6 +129,7 @@ await describeWithLocalStack(
         { condition: 'False EipNotFound', message: new RegExp(PublicIp), remedy: /Elastic IP of the region/ },
       );
       await remove('by-allocation', 'by-address');
+      expect(await world.view.balancers()).toHaveLength(1);
     });
 
     it('an address outside of every subnet: AddressOutsideSubnets, which names the blocks', async () => {
@@ -139,6 +144,7 @@ await describeWithLocalStack(
       );
       world.patchService('outside', { spec: { loadBalancerIP: '10.0.40.77' } });
       await world.served(['outside']);
+      expect(await addressesOf('outside')).toContain('10.0.40.77');
       await remove('outside');
     });
 
@@ -157,6 +163,8 @@ await describeWithLocalStack(
       );
       world.patchService('tls', { metadata: { annotations: { [albl('ssl-cert')]: exists } } });
       await world.served(['tls']);
+      const { listeners } = await world.view.behind(world.hostname('tls'));
+      expect(listeners[0]?.Certificates?.map(({ CertificateArn }) => CertificateArn)).toEqual([exists]);
       await remove('tls');
     });
 
@@ -186,6 +194,7 @@ await describeWithLocalStack(
       );
       await world.account.settings.set({ loadBalancersLimit: 50 });
       await world.served(['full']);
+      expect(await world.view.balancers()).toHaveLength(2);
       await remove('full');
     });
 
@@ -212,6 +221,7 @@ await describeWithLocalStack(
         );
         await world.account.faults.clear();
         await world.served([name]);
+        expect(await targetsOf(name)).toHaveLength(2);
         await remove(name);
       });
 
@@ -323,6 +333,15 @@ await describeWithLocalStack(
   },
   { control: true },
 );
+
+/** The addresses that the load balancer of a Service was given. */
+async function addressesOf(name: string): Promise<readonly (string | undefined)[]> {
+  const { balancer } = await world.view.behind(world.hostname(name));
+  const zones = balancer.AvailabilityZones ?? [];
+  return zones.flatMap(({ LoadBalancerAddresses = [] }) =>
+    LoadBalancerAddresses.map(({ PrivateIPv4Address, IpAddress }) => PrivateIPv4Address ?? IpAddress),
+  );
+}
 
 /** Targets of the first port's target group. */
 async function targetsOf(name: string): Promise<readonly string[]> {
