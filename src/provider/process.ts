@@ -44,6 +44,8 @@ export interface ProcessHost {
   readonly clusterId: string | undefined;
   /** Berth's own namespace. */
   readonly namespace: string;
+  /** Whether something starts the process again whenever it ends by itself, as the kubelet does. */
+  readonly supervised: boolean;
   readonly api: ClusterApi;
   /** Serves /healthz, /readyz, /metrics and /api/* over HTTP. @throws Error `EADDRINUSE`, `EACCES`. */
   serve(sources: ProcessSources): Promise<{ readonly host: string; readonly port: number }>;

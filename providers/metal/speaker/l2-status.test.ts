@@ -19,6 +19,7 @@ function aStatus(node: string, service = 'default/web', more: Partial<L2Status> 
 function writes(more: Partial<StatusScene>): readonly string[] {
   const scene = {
     self: 'n1',
+    namespace: 'berth-system',
     wanted: [],
     observed: [],
     live: new Set(['n1', 'n2']),
@@ -105,6 +106,12 @@ describe('B92 the writes of a speaker', () => {
 
   it('delete its own when it announces no more', () => {
     expect(writes({ observed: [aStatus('n1'), aStatus('n2')] })).toEqual(['delete default/web@n1']);
+  });
+
+  it('leave objects in other namespaces alone: those of MetalLB go with its speakers', () => {
+    const elsewhere = aStatus('n2', 'default/web', { namespace: 'metallb-system' });
+    expect(writes({ wanted: [aStatus('n1')], observed: [aStatus('n1'), elsewhere] })).toEqual([]);
+    expect(writes({ observed: [{ ...elsewhere, node: 'n1' }] })).toEqual([]);
   });
 
   it('follow the claim and the interfaces', () => {

@@ -122,6 +122,8 @@ export type StatusWrite =
 /** What the writes are planned from. */
 export interface StatusScene {
   readonly self: NodeName;
+  /** Where ours are; objects elsewhere are another speaker's business. */
+  readonly namespace: string;
   /** What this node announces, or found in conflict. */
   readonly wanted: readonly L2Status[];
   readonly observed: readonly L2Status[];
@@ -134,12 +136,19 @@ export interface StatusScene {
  * The writes of one speaker: its own objects, those of former announcers of what it announces now, and, by the first
  * of the live nodes, those that nobody else will clear away because their node is gone and their Service, too.
  */
-export function planWrites({ self, wanted, observed, live, services }: StatusScene): readonly StatusWrite[] {
+export function planWrites({
+  self,
+  namespace,
+  wanted,
+  observed,
+  live,
+  services,
+}: StatusScene): readonly StatusWrite[] {
   const ours = new Map(wanted.map((status) => [status.service, status]));
   const first = [...live].toSorted()[0] === self;
   const writes: StatusWrite[] = [];
   const have = new Map<ServiceKey, L2Status>();
-  for (const status of observed) {
+  for (const status of observed.filter((one) => one.namespace === namespace)) {
     const mine = status.node === self;
     const want = ours.get(status.service);
     if (mine && want !== undefined && status.name === want.name) have.set(status.service, status);

@@ -19,7 +19,8 @@ const RESUME_MS = 200;
  * Runs the speaker of one node until `host.signal` aborts.
  *
  * Flow: key, identity and objects from the API server; sockets; the election. On the signal: goodbye, hand-over, end.
- * A speaker that is superseded by its successor on the node ends silently.
+ * A speaker that is superseded by its successor on the node ends silently; where it would only be started again, it
+ * waits for the signal without doing anything.
  *
  * @throws MissingCapability, HeartbeatUnavailable, Denied `SpeakerMisplaced`; Transient when the wire ends by itself.
  */
@@ -123,6 +124,9 @@ class SpeakerRun {
     if (why === 'superseded') {
       this.#superseded = true;
       log.info({}, 'the successor on this node has taken over');
+      await this.close();
+      // Started again by the kubelet, it would take over from its own successor.
+      if (this.#host.supervised) await stopped;
       return;
     }
     log.info({ addresses: this.#speaker?.agent.state.held.size ?? 0 }, 'leaving');

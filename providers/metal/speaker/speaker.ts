@@ -156,6 +156,7 @@ export class Speaker implements AgentWorld {
     const live = [...state.peers.keys()].filter((peer) => isLive(state, peer));
     return {
       self: node,
+      namespace,
       wanted: wantedStatuses(this.#sources(), namespace),
       observed: cluster.statuses,
       live: new Set([node, ...live]),
