@@ -15,8 +15,6 @@ export interface PolicyOptions {
   readonly clusterId: string | undefined;
   /** Whether the nodes' security groups are opened by Berth. */
   readonly manageNodeRules: boolean;
-  /** Whether Berth makes the shared group itself. */
-  readonly ownBackendGroup: boolean;
 }
 
 /** What stands for an identity that was not given. */

@@ -159,7 +159,7 @@ const commands = {
     description:
       'Print the smallest IAM policy for the configured features, conditioned on the cluster’s tag.',
     run: (config: AwsConfig, cluster: { readonly id: string | undefined }): string =>
-      `${JSON.stringify(iamPolicy({ clusterId: cluster.id, manageNodeRules: config.manageNodeRules, ownBackendGroup: config.backendSecurityGroup === undefined }), null, 2)}\n`,
+      `${JSON.stringify(iamPolicy({ clusterId: cluster.id, manageNodeRules: config.manageNodeRules }), null, 2)}\n`,
   },
 };
 
