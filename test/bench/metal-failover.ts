@@ -8,7 +8,7 @@ const ADDRESSES = 6;
 /** How long is watched after a failure, and after what failed is back. */
 const AFTER_MS = 2_000;
 /** Long enough for the holder to have answered alone before. */
-const BEFORE_MS = 100;
+const BEFORE_MS = 500;
 /** A speaker that starts has heard every node or has waited its 3 s. */
 const START_MS = 3_500;
 
@@ -281,6 +281,8 @@ async function withoutApi(bench: MetalBench, addresses: readonly string[]): Prom
   } finally {
     await lab.plane.startApiServer();
   }
+  // After a minute without its Lease the controller has ended, for its Deployment to start it again.
+  if (!berth.controller.alive) await berth.startController();
   berth.startSpeaker(victimOf);
   await pause(bench, START_MS);
   const [without, failover] = [blows.get('without')?.[0], blows.get('killed')?.[0]];

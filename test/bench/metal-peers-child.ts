@@ -6,13 +6,15 @@ import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { DatagramCodec } from '../../providers/metal/wire/codec/datagram.ts';
+import { DATAGRAM, DatagramCodec } from '../../providers/metal/wire/codec/datagram.ts';
 import { Peers } from '../../providers/metal/wire/engine/peers.ts';
 import type { PeersPlan } from './metal-peers.ts';
 
 const plan = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as PeersPlan;
 const codec = new DatagramCodec(plan.cluster, Buffer.from(plan.key, 'base64'));
-let [heard, alive] = [0, 0];
+let [heard, beats, alive] = [0, 0, 0];
+/** Where a datagram says its kind. */
+const KIND_AT = 5;
 
 for (const [index, { node, address }] of plan.peers.entries()) {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
@@ -28,6 +30,7 @@ for (const [index, { node, address }] of plan.peers.entries()) {
   peers.setNodes([plan.target.node]);
   socket.on('message', (bytes) => {
     heard += 1;
+    if (bytes[KIND_AT] === DATAGRAM.heartbeat) beats += 1;
     peers.receive(bytes, performance.now());
   });
   socket.bind(plan.port, address, () => {
@@ -39,5 +42,5 @@ for (const [index, { node, address }] of plan.peers.entries()) {
   });
 }
 
-setInterval(() => console.log(JSON.stringify({ heard, alive })), 1_000);
+setInterval(() => console.log(JSON.stringify({ heard, beats, alive })), 1_000);
 process.stdin.on('end', () => process.exit(0)).resume();

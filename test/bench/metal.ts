@@ -32,7 +32,8 @@ const CAVEATS = [
   'Three nodes and a client are network namespaces on one bridge; etcd, kube-apiserver, Berth and this benchmark share the cores.',
   'Addresses are asked for every 10 ms (50 ms where there are many) by broadcast from the client; tcpdump there records with the',
   "  kernel's timestamps, so silence and two owners are known to within one interval.",
-  'Two owners: requests answered by two nodes, times the interval. A move: the node that answers alone is another than before.',
+  'Two owners: requests answered by two nodes, times the interval. A move: another node than before answers alone for 250 ms.',
+  'Restarts and failovers depend on free cores: a speaker needs 0.4 s of CPU to start. See the load before.',
   'Berth runs unbuilt from its TypeScript sources, so start and RSS include what removes the types.',
 ];
 
@@ -145,6 +146,7 @@ async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
       // What else can be measured is; the table says that this could not.
       console.error(error, await berth.lastWords());
       record(unfinished(name, error));
+      if (!berth.controller.alive) await berth.startController();
       berth.startMissing();
     }
   };

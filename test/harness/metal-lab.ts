@@ -139,7 +139,7 @@ export async function startMetalLab(options: LabOptions = {}): Promise<MetalLab>
     for (const step of undo.splice(0).toReversed()) await step();
   };
   try {
-    const { net, remove } = await buildNet();
+    const { net, remove } = await buildNet(dir);
     undo.push(remove);
     const { apiServerArgs = [] } = options;
     const plane = await startControlPlane({ address: net.host.ipv4, apiServerArgs });

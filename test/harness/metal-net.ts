@@ -186,10 +186,12 @@ export function spawnIn(
 }
 
 /**
- * Builds the network in a free slot. What is in the way is passed over; a guard process removes everything when this
- * process ends in whatever way.
+ * Builds the network in a free slot. A guard process removes everything when this process ends in whatever way, and
+ * with it the directory: it kills the processes whose ids are in files `*.pid` there.
  */
-export async function buildNet(): Promise<{ readonly net: LabNet; readonly remove: () => Promise<void> }> {
+export async function buildNet(
+  dir: string,
+): Promise<{ readonly net: LabNet; readonly remove: () => Promise<void> }> {
   const first = Math.floor(Math.random() * SLOTS);
   for (let i = 0; i < SLOTS; i++) {
     const net = labNet((first + i) % SLOTS);
@@ -200,7 +202,7 @@ export async function buildNet(): Promise<{ readonly net: LabNet; readonly remov
       () => true,
     );
     if (taken) continue;
-    const guard = startNetGuard(net);
+    const guard = startNetGuard(net, dir);
     try {
       await populate(net, port);
     } catch (error) {
@@ -214,20 +216,21 @@ export async function buildNet(): Promise<{ readonly net: LabNet; readonly remov
   );
 }
 
-/** Kills what runs in the lab's namespaces and deletes them, and the host's link. */
+/** Kills the lab's processes, deletes its namespaces (which ends what runs in them), the host's link and its directory. */
 const CLEAN_UP = `
+for file in "$3"/*.pid; do [ -f "$file" ] && kill -9 "$(cat "$file")" 2>/dev/null; done
 for ns in $2; do
   [ -e "/run/netns/$ns" ] || continue
   ip netns pids "$ns" 2>/dev/null | xargs -r kill -9 2>/dev/null
   ip netns del "$ns"
 done
 ip link del "$1" 2>/dev/null
-true`;
+rm -rf "$3" || { sleep 1; rm -rf "$3"; }`;
 
-function startNetGuard(net: LabNet): { remove: () => Promise<void> } {
+function startNetGuard(net: LabNet, dir: string): { remove: () => Promise<void> } {
   const names = namespacesOf(net).join(' ');
   const script = `while read -r line; do [ "$line" = done ] && exit 0; done\n${CLEAN_UP}`;
-  const guard = spawn('sh', ['-c', script, 'berth-lab-guard', net.host.link, names], {
+  const guard = spawn('sh', ['-c', script, 'berth-lab-guard', net.host.link, names, dir], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
@@ -236,7 +239,7 @@ function startNetGuard(net: LabNet): { remove: () => Promise<void> } {
   (guard.stdin as unknown as { unref?: () => void }).unref?.();
   let removed: Promise<void> | undefined;
   const remove = async (): Promise<void> => {
-    await run('sh', ['-c', CLEAN_UP, 'berth-lab', net.host.link, names]);
+    await run('sh', ['-c', CLEAN_UP, 'berth-lab', net.host.link, names, dir]);
     guard.stdin.end('done\n');
   };
   return { remove: () => (removed ??= remove()) };

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +15,13 @@ export interface LabProgram {
   readonly command: readonly string[];
 }
 
-/** A running program of the lab. Whatever happens to this process, the lab's guard ends those in its namespaces. */
+/** A file with the id for as long as the process runs: what is left is somebody else's by then. */
+function trackPid(file: string, { pid, ended }: Pick<LabProcess, 'pid' | 'ended'>): void {
+  writeFileSync(file, String(pid));
+  void ended.then(() => rmSync(file, { force: true }));
+}
+
+/** A running program of the lab. Whatever happens to this process, the lab's guard ends it. */
 export class LabProcess {
   readonly pid: number;
   readonly name: string;
@@ -44,7 +50,10 @@ export class LabProcess {
     const child = spawnIn(namespace, command, ['pipe', log, log]);
     closeSync(log);
     child.stdin?.on('error', () => undefined);
-    return new LabProcess(child, name, logFile);
+    const started = new LabProcess(child, name, logFile);
+    // For the guard, which finds those in namespaces by itself.
+    if (namespace === undefined) trackPid(join(dir, `${name}-${started.pid}.pid`), started);
+    return started;
   }
 
   get alive(): boolean {

@@ -94,7 +94,8 @@ export class Recorder {
     const bytes = Buffer.alloc(size - this.#position);
     const { bytesRead } = await this.#file.read(bytes, 0, bytes.length, this.#position);
     const { frames, consumed } = readFrames(bytes.subarray(0, bytesRead));
-    this.#frames.push(...frames);
+    // Not spread into one call: a busy second holds more frames than a call may have arguments.
+    for (const frame of frames) this.#frames.push(frame);
     this.#position += consumed;
   }
 }

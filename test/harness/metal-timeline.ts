@@ -21,7 +21,7 @@ export interface Timeline {
   readonly owners: readonly string[];
   /** Who answered last. */
   readonly owner: string | undefined;
-  /** How often the node that answered alone was another one than before. */
+  /** How often the node that answered alone for a while (`SETTLED_MS`) was another one than before. */
   readonly moves: number;
   readonly gratuitous: number;
 }
@@ -37,7 +37,6 @@ export function timelineOf(
   );
   const answers = about.filter(({ kind }) => kind === 'answer');
   const rounds = roundsOf(about);
-  const alone = rounds.flatMap(({ macs }) => (macs.size === 1 ? [...macs] : []));
   return {
     requests: rounds.length,
     answers: answers.length,
@@ -46,7 +45,7 @@ export function timelineOf(
     twoOwnersMs: rounds.filter(({ macs }) => macs.size > 1).length * intervalMs,
     owners: [...new Set(answers.map(({ mac }) => mac))],
     owner: answers.at(-1)?.mac,
-    moves: alone.filter((mac, index) => index > 0 && mac !== alone[index - 1]).length,
+    moves: movesIn(rounds),
     gratuitous: about.filter(({ kind }) => kind === 'gratuitous').length,
   };
 }
@@ -92,6 +91,22 @@ function roundsOf(frames: readonly NeighbourFrame[]): readonly Round[] {
   return rounds;
 }
 
+/** Whoever answers alone for less is part of a dispute, which counts as two owners and not as moves. */
+const SETTLED_MS = 250;
+
+function movesIn(rounds: readonly Round[]): number {
+  const stretches: { mac: string; fromMs: number; toMs: number }[] = [];
+  for (const { atMs, macs } of rounds) {
+    const [mac] = macs;
+    if (mac === undefined || macs.size > 1) continue;
+    const last = stretches.at(-1);
+    if (last?.mac === mac) last.toMs = atMs;
+    else stretches.push({ mac, fromMs: atMs, toMs: atMs });
+  }
+  const settled = stretches.filter(({ fromMs, toMs }) => toMs - fromMs >= SETTLED_MS);
+  return settled.filter(({ mac }, index) => index > 0 && mac !== settled[index - 1]?.mac).length;
+}
+
 function longestGap(times: readonly number[]): number {
-  return Math.max(...times.slice(1).map((at, index) => at - (times[index] ?? at)));
+  return times.reduce((longest, at, index) => Math.max(longest, at - (times[index - 1] ?? at)), 0);
 }

@@ -43,7 +43,7 @@ await describeWithMetalLab('who answers for an address', {}, () => {
     recorder = await Recorder.start(lab);
     begun = Date.now();
     // The holder answers before anything happens to it: that makes a move one.
-    await sleep(200);
+    await sleep(500);
   });
   afterEach(async () => {
     await recorder.stop();

@@ -29,7 +29,8 @@ export function mayClaim(state: ElectionState, group: Group, nowMs: number): Per
   return GRANTED;
 }
 
-function mayClaimAny(state: ElectionState, nowMs: number): Permission {
+/** What applies to all groups: whether anything at all may be claimed now. */
+export function mayClaimAny(state: ElectionState, nowMs: number): Permission {
   if (state.leavingSinceMs !== undefined) return refused('this speaker is leaving');
   if (state.cluster === undefined) return refused('the API server has not answered yet');
   if (state.warmSinceMs === undefined) {

@@ -5,6 +5,7 @@
 import type { IpAddress } from '@berth/core';
 import { absorb } from './absorb.ts';
 import { decide, type Decision } from './decide.ts';
+import { mayClaimAny } from './permission.ts';
 import { hasMajority, isIsolated, isKnown, liveCount, nextEpoch } from './view.ts';
 import type { Effect, ElectionState, Group, GroupKey, Held, Input, Outcome } from './types.ts';
 
@@ -14,7 +15,7 @@ export function step(state: ElectionState, input: Input, nowMs: number): Outcome
   if (input.type === 'leave' && state.leavingSinceMs === undefined) draft.effects.push({ type: 'goodbye' });
   draft.follow(state, input);
   draft.dropStrays();
-  for (const group of draft.state.groups.values()) draft.settle(group);
+  draft.settleAll();
   draft.confirm();
   draft.lookAround();
   draft.finishLeaving();
@@ -126,6 +127,18 @@ class Draft {
     const used = new Set([...this.state.groups.values()].flatMap(({ addresses }) => addresses));
     const strays = [...this.#held.keys()].filter((address) => !used.has(address));
     if (strays.length > 0) this.#release(strays, 'no Service has the address any more');
+  }
+
+  /** Decides about every group; whoever has nothing and may claim nothing has nothing to decide. */
+  settleAll(): void {
+    const permission = mayClaimAny(this.state, this.#nowMs);
+    if (this.#held.size > 0 || permission.granted || permission.lookAround === true) {
+      for (const group of this.state.groups.values()) this.settle(group);
+      return;
+    }
+    this.#openSince.clear();
+    this.#cedingSince.clear();
+    this.#wake(permission.atMs);
   }
 
   settle(group: Group): void {

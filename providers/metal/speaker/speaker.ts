@@ -58,6 +58,7 @@ export class Speaker implements AgentWorld {
   #view: ReadonlyMap<string, GroupView> = new Map();
   #peers = '';
   #refreshedMs = -Infinity;
+  #refreshTookMs = 0;
   #pending: (() => void) | undefined;
   #cancelWake: (() => void) | undefined;
   #started = false;
@@ -91,7 +92,9 @@ export class Speaker implements AgentWorld {
   clusterChanged(): void {
     if (!this.#started || this.#pending !== undefined) return;
     const { clock } = this.#parts;
-    const waitMs = Math.max(0, this.#refreshedMs + REFRESH_MS - clock.monotonic());
+    // In a large cluster a look takes its time; between two of them the election has its turn.
+    const pauseMs = Math.max(REFRESH_MS, 3 * this.#refreshTookMs);
+    const waitMs = Math.max(0, this.#refreshedMs + pauseMs - clock.monotonic());
     this.#pending = clock.after(waitMs, () => this.#refresh());
   }
 
@@ -230,6 +233,7 @@ export class Speaker implements AgentWorld {
     this.#followInterfaces(before);
     this.#tellFailures();
     onAnnounced();
+    this.#refreshTookMs = clock.monotonic() - this.#refreshedMs;
   }
 
   /** The groups of the view, the same objects where nothing changed; `undefined` when nothing changed at all. */
