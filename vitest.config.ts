@@ -5,6 +5,9 @@ const source = {
   ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
 };
 
+/** Real processes on a machine that others use, too: in CI a test that fails is tried again, and says so. */
+const retry = process.env['CI'] === 'true' ? 2 : 0;
+
 /** Two projects: `fast` needs nothing but Node; `real` needs real parts (control plane, root, ...) and says so. */
 export default defineConfig({
   test: {
@@ -23,6 +26,7 @@ export default defineConfig({
           ],
           exclude: ['**/node_modules/**', '**/dist/**'],
           testTimeout: 15_000,
+          retry,
         },
       },
       {
@@ -31,6 +35,7 @@ export default defineConfig({
           name: 'real',
           include: ['test/real/**/*.test.ts'],
           testTimeout: 120_000,
+          retry,
           hookTimeout: 120_000,
         },
       },
