@@ -1,8 +1,7 @@
 import { asBerthError, Conflict, REASONS } from '@berth/core';
 import { awsCode } from '../cloud/errors.ts';
 import { ruleMark } from '../names.ts';
-import { missingRules } from '../rules.ts';
-import { ruleText, type AwsChange } from '../state.ts';
+import type { AwsChange } from '../state.ts';
 import { after, changeRules, createGroup, deleteGroup, type RuleChange } from './groups.ts';
 import type { Job } from './job.ts';
 
@@ -46,22 +45,12 @@ export async function deleteBackend(job: Job): Promise<AwsChange> {
 export async function updateNodeRules(job: Job): Promise<AwsChange> {
   const { key } = job.step;
   const { authorize, revoke } = job.step.after as unknown as RuleChange;
-  const wanted = { authorize, revoke, mark: ruleMark(job.context.cluster) };
-  await changeRules(job, key, wanted);
-  const change: AwsChange = {
+  const change = { authorize, revoke, mark: ruleMark(job.context.cluster) };
+  await changeRules(job, key, change);
+  return {
     shared: (now) => ({
       ...now,
-      nodeRules: { ...now.nodeRules, [key]: after(now.nodeRules[key] ?? [], wanted) },
+      nodeRules: { ...now.nodeRules, [key]: after(now.nodeRules[key] ?? [], change) },
     }),
   };
-  // Nothing else says that the group of the nodes has rules that name ours, and with them ours cannot be deleted.
-  job.recents.made([key, ...authorize.map(ruleText), ...revoke.map(ruleText)].join(' '), {
-    scope: 'shared',
-    change,
-    shows: (_found, { nodeRules }) => {
-      const now = nodeRules[key] ?? [];
-      return missingRules(authorize, now).length === 0 && missingRules(revoke, now).length === revoke.length;
-    },
-  });
-  return change;
 }
