@@ -73,7 +73,7 @@ await describeAsRoot('the wire', () => {
   afterAll(() => segment.remove());
 
   it('H82 H91 answers ARP as arping sees it, broadcast and unicast, and stops with the withdrawal', async () => {
-    const wire = await aWire(a);
+    const wire = await aWire(a, { refreshMs: 0 });
     expect((await client.attempt('arping', '-c1', '-w1', '-I', 'eth0', SERVICE)).code).toBe(1);
     await wire.announce([{ address: SERVICE, burst: false }]);
     // The first request of arping is broadcast, the others go to who answered.
@@ -104,7 +104,7 @@ await describeAsRoot('the wire', () => {
   });
 
   it('H82 answers neighbour solicitations as ndisc6 and the kernel see it, with a right checksum', async () => {
-    const wire = await aWire(a);
+    const wire = await aWire(a, { refreshMs: 0 });
     await wire.announce([{ address: SERVICE6, burst: false }]);
     const seen = await capture(client, 'icmp6 and ip6[40] == 136');
     expect(await client.exec('ndisc6', '-1', '-r1', '-w1000', SERVICE6, 'eth0')).toMatch(
@@ -246,7 +246,7 @@ await describeAsRoot('the wire', () => {
   });
 
   it('survives hostile frames: cut, fuzzed and VLAN-tagged ones get no answer, and others still do', async () => {
-    const wire = await aWire(a);
+    const wire = await aWire(a, { refreshMs: 0 });
     await wire.announce([{ address: SERVICE, burst: false }]);
     const raw = new RawStation(client, 'eth0');
     const request = raw.arpRequest(SERVICE);
@@ -343,7 +343,7 @@ await describeAsRoot('the wire', () => {
   });
 
   it('loses none of 10,000 requests that arrive in two seconds', async () => {
-    const wire = await aWire(a);
+    const wire = await aWire(a, { refreshMs: 0 });
     await wire.announce([{ address: SERVICE, burst: false }]);
     const raw = new RawStation(client, 'eth0');
     const request = raw.arpRequest(SERVICE);

@@ -9,7 +9,7 @@
  * ```
  */
 import { EventEmitter } from 'node:events';
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { IpAddress } from '@berth/core';
 import { Counters, counterMemory, MAX_SLOTS, PER_ADDRESS, REJECT_REASONS } from './engine/counters.ts';
@@ -367,6 +367,8 @@ export class Wire extends EventEmitter<WireEvents> implements WireApi {
     if (this.#ended) return;
     this.#ended = true;
     clearInterval(this.#ticker);
+    // Not before the thread has ended, and nothing is written after: the number may be another file's by then.
+    closeSync(this.#wake);
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
     if (this.#ending === undefined) this.emit('failed', { error });

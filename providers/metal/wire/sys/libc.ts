@@ -150,18 +150,22 @@ export function sendTo(fd: number, bytes: Bytes, address: Bytes): number {
   return sendtoC(fd, bytes, bytes.length, MSG.dontWait | MSG.noSignal, address, address.length);
 }
 
+/** Memory that the kernel is told about stays here, so that it is never collected while a structure points at it. */
+const pinned: Uint8Array[] = [];
+
 /**
- * Memory outside of the garbage collector's reach, for structures that point at each other. It is never given back:
- * ask once, keep it for the life of the process.
+ * Memory with a fixed address, for structures that point at each other: an ArrayBuffer's own memory does not move, and
+ * `pinned` keeps it. Ask once, keep it for the life of the thread.
  */
-export function allocate(bytes: number): {
+export function allocate(size: number): {
   readonly pointer: bigint;
   readonly bytes: Bytes;
   readonly view: DataView;
 } {
-  const pointer = koffi.alloc('uint8_t', bytes) as bigint;
-  const memory = koffi.view(pointer, bytes);
-  return { pointer, bytes: new Uint8Array(memory), view: new DataView(memory) };
+  const memory = new ArrayBuffer(size);
+  const bytes = new Uint8Array(memory);
+  pinned.push(bytes);
+  return { pointer: koffi.address(bytes), bytes, view: new DataView(memory) };
 }
 
 /**

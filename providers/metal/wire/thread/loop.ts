@@ -47,6 +47,14 @@ export class Loop {
     this.#running = false;
   }
 
+  /**
+   * Whether this thread stood still since the turn began: between the look at the clock and the reading of a socket.
+   * What was read then is old, and the next turn will see the stall.
+   */
+  get stale(): boolean {
+    return this.#parts.now() - this.#last > STALL_MS;
+  }
+
   /** Reads everything that waits in the sockets. */
   drain(): void {
     const { poller } = this.#parts;

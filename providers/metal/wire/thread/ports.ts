@@ -33,6 +33,8 @@ export interface PortsParts {
   readonly onPorts: (ports: readonly Port[]) => void;
   readonly onChange: (change: WireEvents['interfaces'][0]) => void;
   readonly onFault: (error: unknown) => void;
+  /** Whether what has just been read may have waited through a stall. */
+  readonly stale: () => boolean;
   /** A socket had an error: the interfaces have to be looked at soon. */
   readonly onSocketError: () => void;
 }
@@ -175,6 +177,7 @@ export class Ports {
     for (let batch = 0; batch < MAX_BATCHES; batch++) {
       const count = receiver.receive(socket.fd);
       if (count < 0) return this.#parts.onSocketError();
+      if (count > 0 && this.#parts.stale()) return;
       for (let i = 0; i < count; i++) {
         const slot = receiver.slots[i];
         if (slot !== undefined) handle(port, slot);

@@ -30,6 +30,7 @@ export interface StationParts {
   readonly onClaimed: (claimed: WireEvents['claimed'][0]) => void;
   readonly onInterfaces: (change: WireEvents['interfaces'][0]) => void;
   readonly onFault: (error: unknown) => void;
+  readonly stale: () => boolean;
   readonly onSocketError: () => void;
 }
 

@@ -6,7 +6,7 @@ import { DEFAULT_EXCLUDE } from '../engine/interfaces.ts';
 import { Throttle } from '../engine/throttle.ts';
 import { Timers } from '../engine/timers.ts';
 import { type EventReport, type PlainEvent, plainError, type Report, type WorkerInput } from '../protocol.ts';
-import { assertPlatform, checked, close, eventfd, setns, SOCK } from '../sys/libc.ts';
+import { assertPlatform, checked, eventfd, setns, SOCK } from '../sys/libc.ts';
 import { LinkMonitor } from '../sys/netlink-socket.ts';
 import { PacketSocket } from '../sys/packet-socket.ts';
 import { Poller } from '../sys/poller.ts';
@@ -132,6 +132,7 @@ export class WireThread {
       onClaimed: (claimed) => this.#emit('claimed', claimed),
       onInterfaces: (change) => this.#ready && this.#emit('interfaces', change),
       onFault: (error) => this.#report({ type: 'fault', error: plainError(error) }),
+      stale: () => this.#loop.stale,
       onSocketError: () => this.#scanLater(),
     });
   }
@@ -271,7 +272,8 @@ export class WireThread {
     this.#station.close();
     this.#heart?.close();
     this.#monitor.close();
-    close(this.#wake);
+    // The main thread closes `wake`: it may write to it until it knows that this thread has ended.
+    this.#poller.remove(this.#wake);
   }
 
   #end(error: unknown): never {
