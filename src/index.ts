@@ -11,6 +11,7 @@ export * from './model/reasons.ts';
 export * from './model/selector.ts';
 export * from './model/service.ts';
 export type * from './model/settings.ts';
+export * from './plan/pool-usage.ts';
 export * from './plan/step.ts';
 export { systemClock, sleep } from './provider/clock.ts';
 export * from './provider/pool-config.ts';

@@ -2,8 +2,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { configSchema, createMetal } from '../providers/metal/index.ts';
 import type { TestHost } from '../src/conformance/host.ts';
+import { jsonOf } from '../src/kube/json.ts';
 import type { Service } from '../src/model/service.ts';
-import type { Provider } from '../src/provider/spi.ts';
+import type { ObjectPatch, Provider } from '../src/provider/spi.ts';
 import { aPort } from './builders.ts';
 import { World, type WorldOptions } from './world.ts';
 
@@ -12,10 +13,27 @@ const POOLS = '/apis/metallb.io/v1beta1/ipaddresspools';
 /** A world with the metal provider and the pools of its cluster. */
 class MetalWorld extends World {
   declare metalHost: TestHost;
+  /** What was written of the pools, in order. */
+  readonly poolPatches: ObjectPatch[] = [];
+  #pools: Readonly<Record<string, object>> = {};
+  #statuses: Readonly<Record<string, unknown>> = {};
 
   setPools(pools: Readonly<Record<string, object>>): void {
-    const objects = Object.entries(pools).map(([name, spec]) => ({ metadata: { name }, spec }));
+    this.#pools = pools;
+    const objects = Object.entries(pools).map(([name, spec]) => ({
+      metadata: { name, namespace: 'berth-system' },
+      spec,
+      status: this.#statuses[name],
+    }));
     this.metalHost.setObjects(POOLS, objects);
+  }
+
+  /** As the API server does it: the object has it, and the watch tells of it. */
+  patchPool(patch: ObjectPatch): void {
+    this.poolPatches.push(patch);
+    const { status } = JSON.parse(jsonOf(patch.body)) as { status: unknown };
+    this.#statuses = { ...this.#statuses, [patch.path.split('/').at(-2) ?? '']: status };
+    this.setPools(this.#pools);
   }
 }
 
@@ -37,6 +55,7 @@ async function metalWorld(
   world = new MetalWorld({
     ...options,
     services,
+    patch: (patch) => Promise.resolve(world.patchPool(patch)),
     providers: () => [createMetal(configSchema.parse({}), host) as Provider],
   });
   world.metalHost = metalHost;
@@ -161,5 +180,105 @@ describe('G address sharing', () => {
     expect(world.service().ingress).toEqual([
       { ip: '192.0.2.1', ipMode: 'VIP', ports: [{ port: 80, protocol: 'TCP' }] },
     ]);
+  });
+});
+
+describe('B73 pool counters', () => {
+  const metric = async (name: string, pool = 'a'): Promise<number> =>
+    await world.metric(`metallb_allocator_${name}`, { pool });
+  const counted = async (pool = 'a'): Promise<readonly number[]> =>
+    await Promise.all(
+      ['addresses_total', 'addresses_in_use_total', 'services_allocated_total'].map((name) =>
+        metric(name, pool),
+      ),
+    );
+  const written = (): unknown => world.poolPatches.at(-1);
+
+  it('follow allocation, sharing, release and a change of the configuration, in metrics and status', async () => {
+    const shared = { annotations: { 'metallb.io/allow-shared-ip': 'k' } };
+    await metalWorld({ a: { addresses: ['192.0.2.0/29', '2001:db8::/126'] } }, [
+      { name: 'one', ...shared },
+      { name: 'two', ...shared, ports: [aPort({ port: 81 })] },
+      { name: 'both', ...dual, ipFamilyPolicy: 'RequireDualStack' },
+    ]);
+    expect(await counted()).toEqual([12, 3, 3]);
+    expect([await metric('ipv4_addresses_total'), await metric('ipv6_addresses_total')]).toEqual([8, 4]);
+    expect(await metric('ipv4_addresses_in_use_total')).toBe(2);
+    expect(await metric('ipv6_addresses_in_use_total')).toBe(1);
+    await world.advance(1_000);
+    expect(world.poolPatches).toEqual([
+      {
+        path: '/apis/metallb.io/v1beta1/namespaces/berth-system/ipaddresspools/a/status',
+        body: { status: { assignedIPv4: 2n, assignedIPv6: 1n, availableIPv4: 6n, availableIPv6: 3n } },
+      },
+    ]);
+    world.cluster.delete('default/one');
+    await world.settle();
+    expect(await counted()).toEqual([12, 3, 2]);
+    world.cluster.delete('default/two');
+    await world.settle();
+    await world.advance(1_000);
+    expect(await counted()).toEqual([12, 2, 1]);
+    expect(written()).toMatchObject({ body: { status: { assignedIPv4: 1n, availableIPv4: 7n } } });
+    world.setPools({ a: { addresses: ['192.0.2.0/30'] }, b: { addresses: ['2001:db8::/126'] } });
+    await world.settle();
+    await world.advance(1_000);
+    expect([await counted(), await counted('b')]).toEqual([
+      [4, 1, 1],
+      [4, 1, 1],
+    ]);
+    expect(world.poolPatches.slice(-2)).toMatchObject([
+      { body: { status: { assignedIPv4: 1n, assignedIPv6: 0n, availableIPv4: 3n, availableIPv6: 0n } } },
+      { body: { status: { assignedIPv4: 0n, assignedIPv6: 1n, availableIPv4: 0n, availableIPv6: 3n } } },
+    ]);
+  });
+
+  it('are written once for many changes, and not again when nothing differs', async () => {
+    await metalWorld({ a: { addresses: ['192.0.2.0/24', '2001:db8::/64'] } }, [
+      { name: 'a' },
+      { name: 'b' },
+      { name: 'c' },
+    ]);
+    await world.advance(1_000);
+    const max = 2n ** 63n - 1n;
+    expect(world.poolPatches.map(({ body }) => body)).toEqual([
+      { status: { assignedIPv4: 3n, assignedIPv6: 0n, availableIPv4: 253n, availableIPv6: max } },
+    ]);
+    const passes = await world.metric('service_controller_loadbalancer_sync_total');
+    world.cluster.edit('default/a', { annotations: { 'example.com/note': 'x' } });
+    world.cluster.edit('default/b', { ports: [aPort({ port: 81 })] });
+    await world.settle();
+    await world.advance(3_600_000);
+    expect(await world.metric('service_controller_loadbalancer_sync_total')).toBeGreaterThan(passes);
+    expect(world.poolPatches).toHaveLength(1);
+  });
+
+  it('have no Service planned again when they are written', async () => {
+    await metalWorld({ a: { addresses: ['192.0.2.0/24'] } });
+    const passes = await world.metric('service_controller_loadbalancer_sync_total');
+    await world.advance(1_000);
+    expect(world.poolPatches).toHaveLength(1);
+    expect(await world.metric('service_controller_loadbalancer_sync_total')).toBe(passes);
+  });
+
+  it('are of no pool any more when another process leads', async () => {
+    await metalWorld({ a: ONE });
+    expect(await counted()).toEqual([1, 1, 1]);
+    const { metrics } = world;
+    world.crash();
+    expect(
+      (await metrics.registry.getSingleMetric('metallb_allocator_addresses_total')?.get())?.values,
+    ).toEqual([]);
+    await world.start();
+    expect(await counted()).toEqual([1, 1, 1]);
+  });
+
+  it('tell a pool that cannot be understood as configuration that is stale', async () => {
+    await metalWorld({ a: ONE, b: { addresses: ['nonsense'] } });
+    const stale = (): number => world.metalHost.metric('metallb_k8s_client_config_stale_bool');
+    expect([stale(), world.metalHost.metric('metallb_k8s_client_config_loaded_bool')]).toEqual([1, 1]);
+    world.setPools({ a: ONE });
+    await world.settle();
+    expect(stale()).toBe(0);
   });
 });

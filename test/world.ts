@@ -1,6 +1,7 @@
 /** The controller in a world that a test holds in its hands: a fake cluster, clouds in memory, a clock that stands still. */
 import { Controller, type ControllerSettings } from '../src/controller/controller.ts';
 import { ControllerMetrics } from '../src/controller/metrics.ts';
+import type { PatchObject } from '../src/controller/pool-report.ts';
 import type { Node } from '../src/model/node.ts';
 import type { Service, ServiceKey } from '../src/model/service.ts';
 import { guard } from '../src/provider/guard.ts';
@@ -25,6 +26,8 @@ export interface WorldOptions {
   readonly callTimeoutMs?: number;
   /** From 0 (inclusive) to 1; 0.5 unless given. */
   readonly random?: () => number;
+  /** Takes what is written of the pools. */
+  readonly patch?: PatchObject;
 }
 
 /** How a settled world is told from one at work: this many turns of the event loop without anything happening. */
@@ -166,7 +169,7 @@ export class World {
   }
 
   #incarnate(): Controller {
-    const { memory, providers, settings, defaultProvider, callTimeoutMs, random } = this.#options;
+    const { memory, providers, settings, defaultProvider, callTimeoutMs, random, patch } = this.#options;
     const { clock, cluster, cloud, metrics, host } = this;
     const raw = providers?.(cloud) ?? [createMemoryProvider(cloud, memory) as Provider];
     const guarded = raw.map((provider) =>
@@ -186,6 +189,7 @@ export class World {
       log: host.log,
       metrics,
       holds: () => this.holds,
+      ...(patch === undefined ? {} : { patch }),
     });
     cluster.onService = (event) => controller.serviceChanged(event);
     cluster.onNode = (event) => controller.nodeChanged(event);

@@ -6,6 +6,7 @@ import { addressRequest, sharingOf, type AddressRequest } from '../plan/addresse
 import { hasFinalizer } from '../plan/lifecycle.ts';
 import { assign, compareClaims, inPools, type Assignment, type Claim } from '../plan/assign.ts';
 import { AddressLedger, QUARANTINE, type Held } from '../plan/ledger.ts';
+import { poolUsage, type PoolUsage } from '../plan/pool-usage.ts';
 
 /** A load balancer that was found, with the addresses that it has. */
 export interface Made {
@@ -128,6 +129,11 @@ export class AddressBook {
   /** The same by UID: asked for every Service whenever one comes, when to make a key of each would take longest. */
   holdsFor(uid: string): boolean {
     return this.#holders.has(uid);
+  }
+
+  /** How full each pool is at this moment. */
+  usage(): readonly PoolUsage[] {
+    return poolUsage(this.#pools(), this.#held);
   }
 
   /** Keys that hold an address. */

@@ -8,7 +8,6 @@ import { stepText } from '../plan/step.ts';
 import type { Registry } from '../provider/registry.ts';
 import type { Clock, Log } from '../provider/spi.ts';
 import { recollections } from './applied.ts';
-import type { Made } from './address-book.ts';
 import { backoffMs } from './backoff.ts';
 import type { StepObserver } from './converge.ts';
 import { Inspector } from './inspect.ts';
@@ -19,6 +18,7 @@ import { NodeSync } from './node-sync.ts';
 import { NodeWatch } from './node-watch.ts';
 import { ServicePass } from './pass.ts';
 import type { CacheEvent, Cluster, EndpointSource } from './ports.ts';
+import { PoolReport, type PatchObject } from './pool-report.ts';
 import { KeyedQueue, type Outcome } from './queue.ts';
 import { Reporter } from './report.ts';
 import { ProviderRuntime } from './runtime.ts';
@@ -49,6 +49,8 @@ export interface ControllerOptions {
   readonly holds?: () => boolean;
   /** What outlives this process beside the Services; without it, targets are read again after a restart. */
   readonly nodeStore?: NodeStore;
+  /** Writes what providers tell of their pools; without it, nothing is written of them. */
+  readonly patch?: PatchObject;
 }
 
 /** For Services that no provider serves: their annotations do not matter. */
@@ -81,6 +83,7 @@ export class Controller {
   readonly #reporter: Reporter;
   readonly #pass: ServicePass;
   readonly #sweep: Sweep;
+  readonly #pools: PoolReport;
   readonly #observer: StepObserver;
   #signal: AbortSignal = AbortSignal.abort(new Error('the controller was not started'));
   #cancelSweep: (() => void) | undefined;
@@ -94,8 +97,9 @@ export class Controller {
     this.#observer = { log, steps: metrics.steps, holds: options.holds ?? (() => true) };
     this.#nodeSync = new NodeSync(clock, metrics);
     const withLabels = registry.providers.some(({ nodeLabelsOf }) => nodeLabelsOf !== undefined);
-    const { nodes } = cluster;
-    this.#nodes = new NodeWatch({ nodes, clock, withLabels }, (since) => this.#nodesChanged(since));
+    this.#nodes = new NodeWatch({ nodes: cluster.nodes, clock, withLabels }, (since) =>
+      this.#nodesChanged(since),
+    );
     this.#memory = new NodeMemory(this.#nodes, options.nodeStore);
     this.#queue = new KeyedQueue({
       concurrency: settings.concurrentSyncs,
@@ -125,17 +129,8 @@ export class Controller {
       wake: (keys) => this.#wake(keys),
     });
     this.inspect = new Inspector(around);
-    this.#sweep = new Sweep({
-      clock,
-      log,
-      quorum: cluster.quorum,
-      service: (key) => cluster.services.get(key),
-      served: (runtime) => this.#served(runtime).map(keyOf),
-      drift: (key, runtime) => this.#driftOf(key, runtime),
-      onDrift: (found) => this.#drifted(found),
-      drifts: metrics.drifts,
-      orphans: metrics.orphans,
-    });
+    this.#pools = new PoolReport({ runtimes: this.runtimes, clock, log, metrics, patch: options.patch });
+    this.#sweep = this.#makeSweep();
   }
 
   /** The runtime whose provider serves the Service's class, if any. */
@@ -162,6 +157,7 @@ export class Controller {
     this.#signal = signal;
     this.#nodes.refresh();
     await Promise.all(this.runtimes.map((runtime) => this.#begin(runtime, 0)));
+    this.#pools.begin(signal);
     this.#scheduleSweep();
   }
 
@@ -170,6 +166,7 @@ export class Controller {
     this.#cancelSweep?.();
     this.#nodes.close();
     this.#mending.close();
+    this.#pools.close();
     await this.#queue.close();
   }
 
@@ -216,6 +213,7 @@ export class Controller {
   enqueue(provider: string, keys: readonly ServiceKey[] | undefined, because: string): void {
     this.#options.log.debug({ provider, keys: keys?.length ?? 'all', because }, 'enqueued by the provider');
     const runtime = this.runtimes.find(({ provider: { name } }) => name === provider);
+    this.#pools.poke();
     if (runtime?.ready === true) this.#wake(keys ?? this.#served(runtime).map(keyOf));
   }
 
@@ -257,7 +255,7 @@ export class Controller {
 
   async #observe(runtime: ProviderRuntime, signal: AbortSignal): Promise<void> {
     await runtime.observeAll(signal, this.#recollections(runtime));
-    runtime.book?.load(this.#served(runtime), madeBy(runtime));
+    runtime.book?.load(this.#served(runtime), runtime.made);
     runtime.ready = true;
   }
 
@@ -303,6 +301,7 @@ export class Controller {
     const done = outcome.requeue === 'forget' || (outcome.requeue === 'after' && outcome.settled === true);
     this.#nodeSync.done(key, done);
     this.#memory.passed(key, done);
+    this.#pools.poke();
     return outcome;
   }
 
@@ -367,6 +366,21 @@ export class Controller {
     return settled ? this.inspect.stepsOf(key, runtime) : [];
   }
 
+  #makeSweep(): Sweep {
+    const { cluster, clock, log, metrics } = this.#options;
+    return new Sweep({
+      clock,
+      log,
+      quorum: cluster.quorum,
+      service: (key) => cluster.services.get(key),
+      served: (runtime) => this.#served(runtime).map(keyOf),
+      drift: (key, runtime) => this.#driftOf(key, runtime),
+      onDrift: (found) => this.#drifted(found),
+      drifts: metrics.drifts,
+      orphans: metrics.orphans,
+    });
+  }
+
   /** Services that the provider serves and may hold something for. */
   #served(runtime: ProviderRuntime): readonly Service[] {
     return this.#options.cluster.services
@@ -397,13 +411,4 @@ export class Controller {
         .finally(() => (this.#sweeping = false));
     });
   }
-}
-
-/** The load balancers that were found, with their addresses where the provider says them. */
-function madeBy({ provider, state }: ProviderRuntime): readonly Made[] {
-  return [...state.view.loadBalancers].map(([key, found]) => ({
-    key,
-    uid: found.uid,
-    addresses: provider.addressesOf?.(found) ?? [],
-  }));
 }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { ENDLESS, type PoolUsage } from '../plan/pool-usage.ts';
 import type { Instrument, Metrics } from '../provider/spi.ts';
 import type { QueueObserver } from './queue.ts';
 
@@ -7,6 +8,29 @@ const SYNC_BUCKETS = Array.from({ length: 15 }, (_, index) => 2 ** index);
 
 /** The workqueue buckets that Kubernetes components use, in seconds. */
 const QUEUE_BUCKETS = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10];
+
+/** What MetalLB's allocator tells of each pool, under its names; label `pool`. */
+const POOL_GAUGES: readonly (readonly [name: string, help: string, count: (usage: PoolUsage) => number])[] = [
+  [
+    'metallb_allocator_addresses_total',
+    'Addresses that the pool has.',
+    ({ IPv4, IPv6 }) => Math.min(Number(IPv4.total + IPv6.total), Number(ENDLESS)),
+  ],
+  ['metallb_allocator_ipv4_addresses_total', 'Of these, IPv4 ones.', ({ IPv4 }) => Number(IPv4.total)],
+  ['metallb_allocator_ipv6_addresses_total', 'Of these, IPv6 ones.', ({ IPv6 }) => Number(IPv6.total)],
+  [
+    'metallb_allocator_addresses_in_use_total',
+    'Addresses of the pool that Services hold.',
+    ({ IPv4, IPv6 }) => IPv4.inUse + IPv6.inUse,
+  ],
+  ['metallb_allocator_ipv4_addresses_in_use_total', 'Of these, IPv4 ones.', ({ IPv4 }) => IPv4.inUse],
+  ['metallb_allocator_ipv6_addresses_in_use_total', 'Of these, IPv6 ones.', ({ IPv6 }) => IPv6.inUse],
+  [
+    'metallb_allocator_services_allocated_total',
+    'Services that hold an address of the pool.',
+    ({ services }) => services,
+  ],
+];
 
 /** `/metrics`: the names that dashboards already use, and Berth's own. */
 export class ControllerMetrics implements Metrics {
@@ -19,6 +43,7 @@ export class ControllerMetrics implements Metrics {
   readonly nodeSyncErrors: Instrument;
   readonly #nodeSyncLatency: Histogram;
   readonly #hostLatency: Histogram;
+  #usage: () => readonly PoolUsage[] = () => [];
 
   constructor() {
     this.syncs = this.counter(
@@ -55,6 +80,12 @@ export class ControllerMetrics implements Metrics {
       'Seconds from a change of nodes until one load balancer has it.',
       SYNC_BUCKETS,
     );
+    for (const row of POOL_GAUGES) this.#poolGauge(row);
+  }
+
+  /** Where to read how full the pools are, whenever the metrics are asked for. */
+  poolUsage(usage: () => readonly PoolUsage[]): void {
+    this.#usage = usage;
   }
 
   /** All load balancers have the nodes, this many seconds after they changed. */
@@ -124,6 +155,20 @@ export class ControllerMetrics implements Metrics {
       retried: () => retries.record(labels, 1),
       failed: onFailed,
     };
+  }
+
+  #poolGauge([name, help, count]: (typeof POOL_GAUGES)[number]): void {
+    const usage = (): readonly PoolUsage[] => this.#usage();
+    const gauge = new Gauge({
+      name,
+      help,
+      labelNames: ['pool'],
+      registers: [this.registry],
+      collect() {
+        gauge.reset();
+        for (const pool of usage()) gauge.inc({ pool: pool.pool }, count(pool));
+      },
+    });
   }
 
   // oxlint-disable-next-line eslint/max-params -- private: name, help, buckets and labels say what they are

@@ -16,6 +16,7 @@ import { Controller, type ControllerOptions, type ControllerSettings } from './c
 import { DeclaredWatches } from './declared-watches.ts';
 import { serveHttp, type HttpEndpoint } from './http.ts';
 import { LiveCluster } from './live-cluster.ts';
+import type { PatchObject } from './pool-report.ts';
 import type { NodeStore } from './node-memory.ts';
 import { ControllerMetrics } from './metrics.ts';
 import { ensureSecrets } from './secrets.ts';
@@ -247,8 +248,10 @@ class ControllerProcess {
     });
     const registry = this.#loaded?.registry ?? new Registry([]);
     const metrics = this.#metrics;
+    const patch: PatchObject = ({ path, body }, signal) =>
+      this.client.request({ method: 'PATCH', path, body, signal, idempotent: true });
     return {
-      acting: new Controller({ cluster, registry, settings, clock, random, log, metrics, ...term }),
+      acting: new Controller({ cluster, registry, settings, clock, random, log, metrics, patch, ...term }),
       cluster,
     };
   }

@@ -4,7 +4,7 @@ import type { ProviderTraits } from '../plan/desired.ts';
 import { settingNames } from '../plan/settings.ts';
 import { ObservedState } from '../provider/observed.ts';
 import type { Observed, Provider, Recollection } from '../provider/spi.ts';
-import { AddressBook } from './address-book.ts';
+import { AddressBook, type Made } from './address-book.ts';
 import { SharedNeeds } from './shared-needs.ts';
 
 /**
@@ -54,6 +54,16 @@ export class ProviderRuntime {
   /** Whether something of the Service's key, complete or half made, was observed. */
   has(key: ServiceKey): boolean {
     return this.state.view.loadBalancers.has(key);
+  }
+
+  /** The load balancers that were found, with their addresses where the provider says them. */
+  get made(): readonly Made[] {
+    const { provider, state } = this;
+    return [...state.view.loadBalancers].map(([key, found]) => ({
+      key,
+      uid: found.uid,
+      addresses: provider.addressesOf?.(found) ?? [],
+    }));
   }
 
   /** Notes that a key's state has just been changed by a step, so that an older observation does not undo it. */

@@ -1,6 +1,7 @@
 import pRetry from 'p-retry';
 import type { Authorization, Connection } from './connection.ts';
 import { ApiError, isApiError } from './errors.ts';
+import { jsonOf } from './json.ts';
 import { Limiter } from './limiter.ts';
 import { LineSplitter } from './lines.ts';
 import { describePath, verbOf } from './paths.ts';
@@ -216,7 +217,7 @@ export class KubeClient {
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
-    const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+    const body = request.body === undefined ? undefined : jsonOf(request.body);
     const type =
       request.contentType ?? (method === 'PATCH' ? 'application/merge-patch+json' : 'application/json');
     const headers = {

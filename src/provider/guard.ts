@@ -84,6 +84,7 @@ const OPTIONAL = [
   'pools',
   'addressesOf',
   'quarantined',
+  'poolPatches',
 ] as const satisfies readonly (keyof Provider)[];
 
 function optionalMembers(provider: Provider): Partial<Provider> {

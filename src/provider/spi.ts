@@ -10,6 +10,7 @@ import type { LoadBalancer, Target } from '../model/load-balancer.ts';
 import type { Note } from '../model/reasons.ts';
 import type { Ingress, PortStatus, ServiceKey } from '../model/service.ts';
 import type { Schema, SettingsTable } from '../model/settings.ts';
+import type { PoolUsage } from '../plan/pool-usage.ts';
 import type { Json, Step } from '../plan/step.ts';
 import type { ProviderProcess } from './process.ts';
 
@@ -140,6 +141,14 @@ export interface Watched {
   list(): readonly unknown[];
 }
 
+/** A change of an object in the API server: a merge patch, sent by the core. */
+export interface ObjectPatch {
+  /** With the subresource where it has one: `.../ipaddresspools/NAME/status`. */
+  readonly path: string;
+  /** As JSON; a `bigint` is written with all its digits. */
+  readonly body: unknown;
+}
+
 /** What a provider may use of its host. */
 export interface Host {
   readonly clock: Clock;
@@ -217,6 +226,11 @@ export interface Provider<
    * outlive the process: what was given to one and is in no status yet is found again by this. Pure.
    */
   addressesOf?(observed: L): readonly IpAddress[];
+  /**
+   * Tells how full the pools are in objects of the API server, where the provider's pools are some: what differs, and
+   * nothing when nothing does. Pure. The role that Berth runs under must allow the patches.
+   */
+  poolPatches?(usage: readonly PoolUsage[]): readonly ObjectPatch[];
   /** Addresses that must not be used for now, because a stranger on the network answers for them. */
   quarantined?(): readonly IpAddress[];
   /**
