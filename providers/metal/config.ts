@@ -55,6 +55,8 @@ export const configSchema = z.strictObject({
   namespace: z.string().min(1).optional(),
   /** Addresses go back to their best node as soon as its speaker is there again. Default: they stay where they are. */
   failback: z.boolean().default(false),
+  /** Before an address is announced for the first time ever, its speaker looks whether a stranger has it (RFC 5227). */
+  conflictProbe: z.boolean().default(true),
 });
 
 /** The validated configuration. */

@@ -284,6 +284,9 @@ async function withoutApi(bench: MetalBench, addresses: readonly string[]): Prom
   // After a minute without its Lease the controller has ended, for its Deployment to start it again.
   if (!berth.controller.alive) await berth.startController();
   berth.startSpeaker(victimOf);
+  // Its Lease was not released, so it may take 15 s until anybody acts.
+  await lab.createService({ name: 'after' });
+  await berth.addressesOf('after');
   await pause(bench, START_MS);
   const [without, failover] = [blows.get('without')?.[0], blows.get('killed')?.[0]];
   const seconds = sizes.withoutApiMs / 1000;
@@ -335,7 +338,13 @@ function moves(
     back,
   }: { readonly what: string; readonly blows: readonly Blow[]; readonly back: readonly Blow[] },
 ): void {
-  const extra =
-    total(blows.map((blow) => blow.moves - blow.expected)) + total(back.map((blow) => blow.moves));
-  measure(bench, `${id}.moves`, { what, value: extra, unit: 'moves', target: { exactly: 0 } });
+  const extra = blows.map((blow) => blow.moves - blow.expected);
+  const returned = back.map((blow) => blow.moves);
+  measure(bench, `${id}.moves`, {
+    what,
+    value: total(extra) + total(returned),
+    unit: 'moves',
+    target: { exactly: 0 },
+    note: `by run: ${extra.join(' ')}; at the return: ${returned.join(' ')}`,
+  });
 }

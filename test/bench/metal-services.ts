@@ -1,4 +1,6 @@
 /** How soon new Services are answered, and what restarts do to many addresses. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { firstAnswerMs } from '../harness/metal-timeline.ts';
 import { type MetalBench, pause, spread, total, Watch, worst } from './metal-watch.ts';
 import { quantile } from './report.ts';
@@ -27,13 +29,13 @@ export async function freeAddresses({ lab }: MetalBench, count: number): Promise
   return pool.filter((address) => !taken.has(address)).slice(0, count);
 }
 
-/** Time to the first answer with the conflict probe, which an address gets that was never announced before. */
-export async function firstAnswers(bench: MetalBench): Promise<void> {
+/** Time to the first answer of Services created one after another. @param names for them. */
+async function firstAnswerTimes(bench: MetalBench, names: readonly string[]): Promise<readonly number[]> {
   const { lab, berth } = bench;
-  const watch = await Watch.start(bench, await freeAddresses(bench, SINGLES), 4);
+  const watch = await Watch.start(bench, await freeAddresses(bench, names.length), 4);
   const times: number[] = [];
   try {
-    for (const name of labNames('single', SINGLES)) {
+    for (const name of names) {
       const fromMs = await lab.createService({ name });
       const [address = ''] = await berth.addressesOf(name);
       times.push(await firstAnswerIn(watch, address, fromMs));
@@ -41,6 +43,12 @@ export async function firstAnswers(bench: MetalBench): Promise<void> {
   } finally {
     await watch.stop();
   }
+  return times;
+}
+
+/** With the conflict probe, which an address gets that was never announced before. */
+export async function firstAnswers(bench: MetalBench): Promise<void> {
+  const times = await firstAnswerTimes(bench, labNames('single', SINGLES));
   bench.record({
     id: 'metal.first.probed',
     what: 'Service to first ARP answer, with the conflict probe',
@@ -51,48 +59,27 @@ export async function firstAnswers(bench: MetalBench): Promise<void> {
   });
 }
 
-/** The same for an address that the speakers know as theirs, because a Service had it just before. */
-export async function firstAnswersAgain(bench: MetalBench): Promise<void> {
+/** The same by speakers that were told not to probe. */
+export async function firstAnswersUnprobed(bench: MetalBench): Promise<void> {
   const { lab, berth } = bench;
-  const [address = ''] = await freeAddresses(bench, 1);
-  const watch = await Watch.start(bench, [address], 4);
-  const times: number[] = [];
-  try {
-    for (const name of labNames('again', SINGLES + 1)) {
-      const fromMs = await lab.createService({ name });
-      const [given] = await berth.addressesOf(name);
-      if (given !== address)
-        throw new Error(`the Service got ${given} instead of the lowest free address ${address}`);
-      times.push(await firstAnswerIn(watch, address, fromMs));
-      await lab.deleteService(name);
-      await silent(bench, watch, address);
-    }
-  } finally {
-    await watch.stop();
-  }
-  // The first one was probed.
-  const again = times.slice(1);
+  const file = join(lab.dir, 'without-probe.yaml');
+  await writeFile(file, JSON.stringify({ providers: { metal: { config: { conflictProbe: false } } } }));
+  await berth.restartSpeakers(['--config', file]);
+  // The first one waits for the speakers to be there, and is not counted.
+  const [, ...times] = await firstAnswerTimes(bench, labNames('unprobed', SINGLES + 1));
   bench.record({
-    id: 'metal.first.again',
-    what: 'Service to first ARP answer, without it (an address used before)',
-    value: quantile(again, 0.5),
+    id: 'metal.first.unprobed',
+    what: 'Service to first ARP answer, without it (`conflictProbe: false`)',
+    value: quantile(times, 0.5),
     unit: 'ms',
     target: { atMost: 30 },
-    note: spread(again),
+    note: spread(times),
   });
+  await berth.restartSpeakers();
 }
 
 function firstAnswerIn(watch: Watch, address: string, fromMs: number): Promise<number> {
   return watch.until(`${address} is answered`, (frames) => firstAnswerMs(frames, address, { fromMs }));
-}
-
-/** Waits until nobody has answered for half a second. */
-async function silent(bench: MetalBench, watch: Watch, address: string): Promise<void> {
-  await pause(bench, 500);
-  await watch.until(`${address} is answered no longer`, () => {
-    const toMs = Date.now();
-    return watch.timeline(address, { fromMs: toMs - 500, toMs }).answers === 0 ? true : undefined;
-  });
 }
 
 /** Many Services at once: when the last of them is answered, after the last was created. */

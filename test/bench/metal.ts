@@ -8,7 +8,7 @@ import { failovers } from './metal-failover.ts';
 import { latency } from './metal-latency.ts';
 import { hundredSpeakers } from './metal-peers.ts';
 import { atRest, auditPolicy } from './metal-rest.ts';
-import { atOnce, firstAnswers, firstAnswersAgain, restarts } from './metal-services.ts';
+import { atOnce, firstAnswers, firstAnswersUnprobed, restarts } from './metal-services.ts';
 import type { MetalBench, MetalSizes } from './metal-watch.ts';
 import { machineFacts, type Measurement, publish } from './report.ts';
 
@@ -151,7 +151,7 @@ async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
     }
   };
   await phase('services', async () => {
-    await firstAnswersAgain(bench);
+    await firstAnswersUnprobed(bench);
     await firstAnswers(bench);
   });
   await phase('failover', () => failovers(bench));

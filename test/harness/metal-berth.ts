@@ -81,8 +81,8 @@ export class LabBerth {
     return started;
   }
 
-  /** Starts the speaker of a node; one that runs there is to hand over to it. */
-  startSpeaker(node: string): LabProcess {
+  /** Starts the speaker of a node; one that runs there is to hand over to it. `args`: further ones, for it alone. */
+  startSpeaker(node: string, args: readonly string[] = []): LabProcess {
     const { nodeArgs = [], speakerArgs = [] } = this.#options;
     const kubeconfig = this.#lab.plane.kubeconfig(USERS.speaker);
     const started = this.#lab.start(node, `berth-speaker-${node}`, [
@@ -95,15 +95,22 @@ export class LabBerth {
       '--kubeconfig',
       kubeconfig,
       ...speakerArgs,
+      ...args,
     ]);
     this.#speakers.set(node, started);
     return started;
   }
 
   /** Starts the speakers that do not run. */
-  startMissing(): void {
+  startMissing(args: readonly string[] = []): void {
     for (const { name } of this.#lab.net.nodes)
-      if (this.#speakers.get(name)?.alive !== true) this.startSpeaker(name);
+      if (this.#speakers.get(name)?.alive !== true) this.startSpeaker(name, args);
+  }
+
+  /** Ends all speakers politely and starts them anew. */
+  async restartSpeakers(args: readonly string[] = []): Promise<void> {
+    await Promise.all(this.#lab.net.nodes.map(({ name }) => this.speaker(name).stop()));
+    this.startMissing(args);
   }
 
   /** Every process that runs. */

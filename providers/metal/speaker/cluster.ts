@@ -104,6 +104,7 @@ export class ClusterWatch {
       classes,
       ignoreExcludeLabel,
       failback: config.failback,
+      conflictProbe: config.conflictProbe,
     });
   }
 

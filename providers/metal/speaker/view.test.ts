@@ -100,6 +100,7 @@ function sources(more: Partial<ViewSources> = {}): ViewSources {
     classes: ['berth.dev/metal'],
     ignoreExcludeLabel: false,
     failback: false,
+    conflictProbe: true,
     ...more,
   };
 }
@@ -344,6 +345,10 @@ describe('what is written down', () => {
     ];
     expect(groupOf({ statuses }).group).toMatchObject({ former: 'n3', epoch: 5, known: new Set([ADDRESS]) });
     expect(groupOf().group).toMatchObject({ epoch: 0, known: new Set() });
+  });
+
+  it('are not needed where nobody is to probe', () => {
+    expect(groupOf({ conflictProbe: false }).group.known).toEqual(new Set([ADDRESS]));
   });
 
   it('by another speaker counts for all addresses of its Service', () => {

@@ -70,6 +70,8 @@ export interface ViewSources {
   readonly classes: readonly string[];
   readonly ignoreExcludeLabel: boolean;
   readonly failback: boolean;
+  /** Whether an address that was never announced is looked for first. */
+  readonly conflictProbe: boolean;
 }
 
 /** A node that is not Ready for want of news gets nothing as long as another one is there. */
@@ -169,7 +171,7 @@ function groupView(members: readonly Subject[], sources: ViewSources, statuses: 
     addresses,
     eligible,
     epoch: Math.max(0, ...written.map(({ claim }) => claim?.epoch ?? 0)),
-    known: knownOf(sorted, statuses),
+    known: sources.conflictProbe ? knownOf(sorted, statuses) : new Set(addresses),
     failback: sources.failback,
     ...(former === undefined ? {} : { former }),
   };
