@@ -321,10 +321,8 @@ export class Controller {
   #failed(key: string, error: unknown): void {
     if (this.#signal.aborted) return;
     this.#options.metrics.syncs.record({ outcome: 'error' }, 1);
-    this.#options.log.warn(
-      { key, error: error instanceof Error ? error.message : String(error) },
-      'pass failed',
-    );
+    const text = error instanceof Error ? error.message : String(error);
+    this.#options.log.warn({ key, error: text }, 'pass failed');
   }
 
   #nodesChanged(sinceMs: number): void {
