@@ -135,7 +135,7 @@ interface Run {
 async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
   const signal = AbortSignal.timeout(TOTAL_LIMIT_MS);
   const { nodeArgs, only } = sizes;
-  const berth = await LabBerth.start(lab, { nodeArgs });
+  const berth = await LabBerth.start(lab, { nodeArgs, asPods: true });
   const bench: MetalBench = { lab, berth, sizes, signal, record };
   const phase = async (name: string, work: () => Promise<void>): Promise<void> => {
     if (!only.has(name)) return;
@@ -151,8 +151,8 @@ async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
     }
   };
   await phase('services', async () => {
-    await firstAnswersUnprobed(bench);
     await firstAnswers(bench);
+    await firstAnswersUnprobed(bench);
   });
   await phase('failover', () => failovers(bench));
   let addresses: readonly string[] = [];

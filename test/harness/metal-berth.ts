@@ -1,3 +1,4 @@
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,7 +22,18 @@ export interface LabBerthOptions {
   readonly nodeArgs?: readonly string[];
   /** Further arguments of each speaker. */
   readonly speakerArgs?: readonly string[];
+  /** Speakers find the API server as in a pod, by their ServiceAccount, and not through a kubeconfig. */
+  readonly asPods?: boolean;
 }
+
+/** Gives a program the files that the kubelet gives a pod. Arguments: their directory, then the program. */
+const IN_POD = [
+  'mount -t tmpfs -o mode=755 none /run',
+  'mkdir -p /run/secrets/kubernetes.io/serviceaccount',
+  'cp "$1"/* /run/secrets/kubernetes.io/serviceaccount/',
+  'shift',
+  'exec "$@"',
+].join(' && ');
 
 /** Berth in the lab: a controller in this namespace and a speaker on each node, each a process of its own. */
 export class LabBerth {
@@ -83,22 +95,28 @@ export class LabBerth {
 
   /** Starts the speaker of a node; one that runs there is to hand over to it. `args`: further ones, for it alone. */
   startSpeaker(node: string, args: readonly string[] = []): LabProcess {
-    const { nodeArgs = [], speakerArgs = [] } = this.#options;
-    const kubeconfig = this.#lab.plane.kubeconfig(USERS.speaker);
-    const started = this.#lab.start(node, `berth-speaker-${node}`, [
-      process.execPath,
-      ...nodeArgs,
-      BERTH,
-      'speaker',
-      '--node',
-      node,
-      '--kubeconfig',
-      kubeconfig,
-      ...speakerArgs,
-      ...args,
-    ]);
+    const { nodeArgs = [], speakerArgs = [], asPods = false } = this.#options;
+    const program = [process.execPath, ...nodeArgs, BERTH, 'speaker', '--node', node, ...speakerArgs, ...args];
+    const command = asPods
+      ? this.#inPod(program)
+      : [...program, '--kubeconfig', this.#lab.plane.kubeconfig(USERS.speaker)];
+    const started = this.#lab.start(node, `berth-speaker-${node}`, command);
     this.#speakers.set(node, started);
     return started;
+  }
+
+  /** The command in a mount namespace of its own (`ip netns exec` makes one), with a ServiceAccount's files. */
+  #inPod(program: readonly string[]): readonly string[] {
+    const { dir, plane } = this.#lab;
+    const account = join(dir, 'serviceaccount');
+    mkdirSync(account, { recursive: true });
+    copyFileSync(plane.caFile, join(account, 'ca.crt'));
+    writeFileSync(join(account, 'token'), plane.token(USERS.speaker), { mode: 0o600 });
+    writeFileSync(join(account, 'namespace'), 'berth-system');
+    const { hostname, port } = new URL(plane.url);
+    const variables = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port, HOME: '/nonexistent' };
+    const env = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+    return ['sh', '-c', IN_POD, 'sh', account, 'env', '-u', 'KUBECONFIG', ...env, ...program];
   }
 
   /** Starts the speakers that do not run. */
