@@ -2,7 +2,7 @@
  * Bare metal, the controller half: addresses from pools (MetalLB's IPAddressPools or the configuration file). The
  * other half, the speakers, announce what stands in the Services' status.
  */
-import { CONTRACT, type Host, type Provider } from '@berth/core';
+import { CONTRACT, type Announcements, type AnnouncementsHost, type Host, type Provider } from '@berth/core';
 import { capabilities } from './capabilities.ts';
 import { configSchema, type MetalConfig } from './config.ts';
 import { applied, ingress, plan, type MetalLoadBalancer } from './plan.ts';
@@ -47,5 +47,7 @@ export function createMetal(config: MetalConfig, host: Host): Provider<MetalLoad
 }
 createMetal.configSchema = configSchema;
 createMetal.processes = { speaker };
+createMetal.announcements = async (config: MetalConfig, host: AnnouncementsHost): Promise<Announcements> =>
+  (await import('./announcements.ts')).announcements(config, host);
 
 export default createMetal;

@@ -22,6 +22,8 @@ export interface KubeObject {
   readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
+  /** creationTimestamp, RFC 3339. */
+  readonly created: string;
   readonly spec: unknown;
   readonly status: unknown;
 }
@@ -55,6 +57,7 @@ export function toObject(raw: unknown): KubeObject {
     namespace: String(metadata?.['namespace'] ?? ''),
     labels: (metadata?.['labels'] ?? {}) as Record<string, string>,
     annotations: (metadata?.['annotations'] ?? {}) as Record<string, string>,
+    created: String(metadata?.['creationTimestamp'] ?? ''),
     spec,
     status,
   };

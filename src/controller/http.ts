@@ -20,6 +20,20 @@ export interface HttpEndpoint {
 }
 
 /**
+ * How others reach an endpoint: through the API server where it is a pod's (`pod/NAMESPACE/NAME:PORT`), else by a URL.
+ * `undefined` for a pod that listens on loopback, which nobody else reaches.
+ */
+export function endpointOf(
+  pod: string | undefined,
+  { host, port }: Pick<HttpEndpoint, 'host' | 'port'>,
+): string | undefined {
+  if (pod !== undefined) return host === '::1' || host.startsWith('127.') ? undefined : `${pod}:${port}`;
+  // Listening on all addresses is no address to ask at.
+  const reached = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
+  return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+}
+
+/**
  * Serves `/healthz`, `/readyz`, `/metrics` and `/api/{plan,status,explain}`. GET only: nothing can be changed here.
  *
  * @throws Error with errno `EADDRINUSE` or `EACCES` when the address cannot be listened on.

@@ -14,7 +14,7 @@ import { loadProvider, Registry } from '../provider/registry.ts';
 import type { Clock, Host, Log, Provider } from '../provider/spi.ts';
 import { Controller, type ControllerOptions, type ControllerSettings } from './controller.ts';
 import { DeclaredWatches } from './declared-watches.ts';
-import { serveHttp, type HttpEndpoint } from './http.ts';
+import { endpointOf, serveHttp, type HttpEndpoint } from './http.ts';
 import { LiveCluster } from './live-cluster.ts';
 import type { PatchObject } from './pool-report.ts';
 import type { NodeStore } from './node-memory.ts';
@@ -180,11 +180,8 @@ class ControllerProcess {
   /** Where `berth plan` finds this process while it leads. */
   get endpoint(): string {
     const { pod } = this.#options;
-    const { host = '', port } = this.#http ?? {};
-    if (pod !== undefined) return `${pod}:${port}`;
-    // Listening on all addresses is no address to ask at.
-    const reached = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
-    return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+    const { host = '', port = 0 } = this.#http ?? {};
+    return endpointOf(pod, { host, port }) ?? `${pod}:${port}`;
   }
 
   /** Another process leads; being ready to take over is all that is asked of this one. */

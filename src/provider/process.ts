@@ -48,7 +48,15 @@ export interface ProcessHost {
   readonly supervised: boolean;
   readonly api: ClusterApi;
   /** Serves /healthz, /readyz, /metrics and /api/* over HTTP. @throws Error `EADDRINUSE`, `EACCES`. */
-  serve(sources: ProcessSources): Promise<{ readonly host: string; readonly port: number }>;
+  serve(sources: ProcessSources): Promise<Served>;
+}
+
+/** Where the HTTP endpoint of a process is. */
+export interface Served {
+  readonly host: string;
+  readonly port: number;
+  /** How others reach it: `pod/NAMESPACE/NAME:PORT` or a URL; `undefined` for a pod that listens on loopback only. */
+  readonly endpoint: string | undefined;
 }
 
 /** What the HTTP endpoint of a process shows; asked at the moment of each request. */

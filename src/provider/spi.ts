@@ -12,6 +12,7 @@ import type { Ingress, PortStatus, ServiceKey } from '../model/service.ts';
 import type { Schema, SettingsTable } from '../model/settings.ts';
 import type { PoolUsage } from '../plan/pool-usage.ts';
 import type { Json, Step } from '../plan/step.ts';
+import type { AnnouncementsOf } from './announcements.ts';
 import type { ProviderProcess } from './process.ts';
 
 /** The version of this contract. A provider states the one it was written for; another one is refused at start. */
@@ -278,6 +279,8 @@ export interface ProviderFactory<Config = unknown> {
   readonly commands?: Readonly<Record<string, ProviderCommand<Config>>>;
   /** Processes of the provider's own that run beside the controller, such as `speaker`, by name. */
   readonly processes?: Readonly<Record<string, ProviderProcess<Config>>>;
+  /** Who answers for the addresses, where the provider's own processes do. Needs no provider to be made. */
+  readonly announcements?: AnnouncementsOf<Config>;
 }
 
 /** A command of a provider: prints something that follows from its configuration. */

@@ -8,7 +8,7 @@ import { toObject } from '../objects.ts';
 import { CONFLICT_ANNOTATION } from '../quarantine.ts';
 import type { NodeName } from '../election/types.ts';
 
-/** On a ServiceL2Status: JSON `{addresses, epoch, since}` of the claim that it is about. */
+/** On a ServiceL2Status: JSON `{addresses, epoch, since, because, endpoint}` of the claim that it is about. */
 export const CLAIM_ANNOTATION = 'berth.dev/claim';
 /** Labels that MetalLB gives to its objects. */
 export const LABELS = {
@@ -31,14 +31,20 @@ export interface L2Status {
     readonly addresses: readonly IpAddress[];
     readonly epoch: number;
     readonly since: string;
+    /** Why this node, for people. */
+    readonly because?: string;
+    /** Where the speaker says more (see `ProcessHost.serve`). */
+    readonly endpoint?: string;
   };
+  /** When the object was made, RFC 3339; absent on what was not read from the API server. */
+  readonly created?: string;
   /** JSON of the conflict that a probe found. */
   readonly conflict?: string;
 }
 
 /** Reads an object of the API server; `undefined` when it does not say which Service and node it is about. */
 export function toL2Status(raw: unknown): L2Status | undefined {
-  const { name, namespace, labels, annotations, status } = toObject(raw);
+  const { name, namespace, labels, annotations, created, status } = toObject(raw);
   const said = (status ?? {}) as Record<string, unknown>;
   const node = labels[LABELS.node] ?? textOf(said['node']);
   const service = labels[LABELS.service] ?? textOf(said['serviceName']);
@@ -48,6 +54,7 @@ export function toL2Status(raw: unknown): L2Status | undefined {
   const claim = claimIn(annotations[CLAIM_ANNOTATION]);
   const conflict = annotations[CONFLICT_ANNOTATION];
   return {
+    ...(created === '' ? {} : { created }),
     name,
     namespace,
     node,
@@ -65,12 +72,18 @@ function textOf(value: unknown): string | undefined {
 function claimIn(text: string | undefined): L2Status['claim'] {
   if (text === undefined) return undefined;
   try {
-    const { addresses, epoch, since } = JSON.parse(text) as Record<string, unknown>;
+    const { addresses, epoch, since, because, endpoint } = JSON.parse(text) as Record<string, unknown>;
     if (!Array.isArray(addresses) || !Number.isSafeInteger(epoch)) return undefined;
     const list = addresses.flatMap((address) =>
       typeof address === 'string' ? (parseIp(address) ?? []) : [],
     );
-    return { addresses: list, epoch: epoch as number, since: textOf(since) ?? '' };
+    return {
+      addresses: list,
+      epoch: epoch as number,
+      since: textOf(since) ?? '',
+      ...(textOf(because) === undefined ? {} : { because: textOf(because) ?? '' }),
+      ...(textOf(endpoint) === undefined ? {} : { endpoint: textOf(endpoint) ?? '' }),
+    };
   } catch {
     return undefined;
   }

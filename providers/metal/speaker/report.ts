@@ -1,12 +1,12 @@
 /** What a speaker says about itself over HTTP, and what it wants to be written about it. Pure. */
-import { keyOf, type IpAddress, type ServiceKey } from '@berth/core';
+import { keyOf, type AnnouncingNode, type IpAddress, type ServiceKey } from '@berth/core';
 import type { Agent } from '../election/agent.ts';
 import type { Facts } from '../election/payload.ts';
 import type { ElectionState, NodeName } from '../election/types.ts';
 import { claimantsOf, isIsolated, isLive, memberCount } from '../election/view.ts';
 import { nameFor, type L2Status } from './l2-status.ts';
 import type { Sample } from './metrics.ts';
-import type { GroupView } from './view.ts';
+import type { GroupView, Verdict } from './view.ts';
 
 /** A stranger that a probe of ours found. */
 export interface FoundConflict {
@@ -24,18 +24,15 @@ export interface ReportSources {
   readonly statuses: readonly L2Status[];
   readonly facts: (node: NodeName) => Facts | undefined;
   readonly connected: boolean;
+  /** Where this speaker is reached, if it is. */
+  readonly endpoint?: string | undefined;
 }
 
 /** One node and an address: why it is, or is not, the holder. */
-export interface NodeReason {
-  readonly node: NodeName;
-  readonly holder: boolean;
+export interface NodeReason extends AnnouncingNode {
   readonly eligible: boolean;
   /** Whether its speaker is heard. */
   readonly live: boolean;
-  /** A word for programs. */
-  readonly reason: string;
-  readonly message: string;
 }
 
 /** One group of addresses. */
@@ -114,9 +111,8 @@ function reasonOf(
   state: ElectionState,
   { node, view, holder }: { node: NodeName; view: GroupView; holder: NodeName | undefined },
 ): readonly [reason: string, message: string] {
-  const verdict = view.verdicts.get(node);
-  if (node === holder) return ['holder', 'it answers for the address'];
-  if (verdict?.refusal !== undefined) return [verdict.refusal, verdict.message];
+  const place = placeOf(view.verdicts.get(node), { node, holder });
+  if (node === holder || view.verdicts.get(node)?.refusal !== undefined) return place;
   if (!isLive(state, node)) {
     const peer = state.peers.get(node);
     if (peer === undefined) return ['noSpeaker', 'no speaker was heard from it'];
@@ -124,6 +120,16 @@ function reasonOf(
       ? ['left', 'its speaker was stopped']
       : ['gone', 'its speaker is not heard any more'];
   }
+  return place;
+}
+
+/** The place of a node, as far as the cluster's objects show it. */
+export function placeOf(
+  verdict: Verdict | undefined,
+  { node, holder }: { readonly node: NodeName; readonly holder: NodeName | undefined },
+): readonly [reason: string, message: string] {
+  if (node === holder) return ['holder', 'it answers for the address'];
+  if (verdict?.refusal !== undefined) return [verdict.refusal, verdict.message];
   return holder === undefined
     ? ['candidate', 'it may take the address']
     : ['notHolder', `${holder} has it and keeps it while it lives`];
@@ -131,7 +137,7 @@ function reasonOf(
 
 /** The ServiceL2Status objects that should be there for this node. */
 export function wantedStatuses(
-  { agent, view, since, conflicts, facts }: ReportSources,
+  { agent, view, since, conflicts, facts, endpoint }: ReportSources,
   namespace: string,
 ): readonly L2Status[] {
   const { self, held } = agent.state;
@@ -149,15 +155,21 @@ export function wantedStatuses(
       if (addresses.length === 0 && conflict === undefined) continue;
       const key = keyOf(service);
       const epoch = Math.max(0, ...addresses.map((address) => held.get(address)?.epoch ?? 0));
+      const first = addresses[0] ?? ('' as IpAddress);
+      const claim = {
+        addresses,
+        epoch,
+        since: since.get(first) ?? '',
+        because: held.get(first)?.because ?? '',
+        ...(endpoint === undefined ? {} : { endpoint }),
+      };
       wanted.push({
         name: nameFor(key, self),
         namespace,
         node: self,
         service: key,
         interfaces,
-        ...(addresses.length === 0
-          ? {}
-          : { claim: { addresses, epoch, since: since.get(addresses[0] ?? ('' as IpAddress)) ?? '' } }),
+        ...(addresses.length === 0 ? {} : { claim }),
         ...(conflict === undefined
           ? {}
           : {

@@ -51,6 +51,7 @@ class SpeakerRun {
   #speaker: Speaker | undefined;
   #writer: StatusWriter | undefined;
   #superseded = false;
+  #endpoint: string | undefined;
 
   constructor(config: MetalConfig, host: ProcessHost, signal: AbortSignal) {
     this.#config = config;
@@ -63,12 +64,13 @@ class SpeakerRun {
   }
 
   async serve(): Promise<void> {
-    await this.#host.serve({
+    const { endpoint } = await this.#host.serve({
       ready: () => this.#speaker?.ready ?? false,
       metrics: () =>
         this.#speaker === undefined ? '' : metricsText(this.#speaker.counts(), this.#wire?.stats()),
       answer: (question) => (question === 'announcements' ? this.#speaker?.report() : undefined),
     });
+    this.#endpoint = endpoint;
   }
 
   /** Reads what is needed, opens the sockets and takes part. */
@@ -96,6 +98,7 @@ class SpeakerRun {
       log,
       namespace: this.#config.namespace ?? host.namespace,
       signal: this.#signal,
+      endpoint: this.#endpoint,
       onAnnounced: () => this.#writer?.poke(),
     });
     this.#writer = new StatusWriter({

@@ -37,12 +37,14 @@ export interface SpeakerParts {
   readonly namespace: string;
   /** Ends everything that is under way. */
   readonly signal: AbortSignal;
+  /** Where this speaker is reached, if it is. */
+  readonly endpoint: string | undefined;
   /** Something may have to be written about what this node announces. */
   readonly onAnnounced: () => void;
 }
 
-/** Between two looks at the cluster, in milliseconds: a burst of changes is one look. */
-const REFRESH_MS = 20;
+/** Between two looks at the cluster, in milliseconds: changes that come together are one look. */
+const REFRESH_MS = 3;
 
 /** See the file's head. `start` begins; `leave` resolves when everything is handed over. */
 export class Speaker implements AgentWorld {
@@ -375,6 +377,7 @@ export class Speaker implements AgentWorld {
       statuses: this.#parts.cluster.statuses,
       facts: (node) => this.#facts.get(node),
       connected: this.#parts.cluster.isConnected,
+      endpoint: this.#parts.endpoint,
     };
   }
 

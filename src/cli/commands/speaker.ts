@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { serveHttp } from '../../controller/http.ts';
+import { endpointOf, serveHttp } from '../../controller/http.ts';
 import { KubeClient, type Connection } from '../../kube/index.ts';
 import { systemClock } from '../../provider/clock.ts';
 import type { ProcessHost, ProcessOptions } from '../../provider/process.ts';
@@ -81,7 +81,7 @@ function hostOf(
       closing.push(() => endpoint.close());
       const { host, port } = endpoint;
       log.info({ host, port }, 'serving /healthz, /readyz, /metrics and /api/announcements');
-      return { host, port };
+      return { host, port, endpoint: endpointOf(settings.pod, endpoint) };
     },
     async close() {
       for (const close of closing) await close();
