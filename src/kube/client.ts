@@ -5,6 +5,7 @@ import { jsonOf } from './json.ts';
 import { Limiter } from './limiter.ts';
 import { LineSplitter } from './lines.ts';
 import { describePath, verbOf } from './paths.ts';
+import { Reachability } from './reachability.ts';
 import { Backoff, pause } from './timing.ts';
 import { exchange, stream, type Exchange } from './transport.ts';
 
@@ -85,6 +86,8 @@ const MAX_RETRY_AFTER_MS = 10_000;
  * the signal's reason when that aborts.
  */
 export class KubeClient {
+  /** Tells who waits for the server that it is there. */
+  readonly reachability = new Reachability();
   readonly #connection: Connection;
   readonly #options: ClientOptions;
   readonly #limiter: Limiter;
@@ -196,6 +199,7 @@ export class KubeClient {
     return (code) => {
       if (told) return;
       told = true;
+      if (code !== '<error>') this.reachability.answered();
       const method = request.method ?? 'GET';
       const parts = describePath(request.path);
       this.#options.onRequest?.({

@@ -329,6 +329,28 @@ describe('watching', () => {
     expect(troubles[3]?.retryInMs).toBeGreaterThanOrEqual(40);
   });
 
+  it('comes back as soon as a server that could not be reached answers anybody else', async () => {
+    const answer = (call: ScriptedCall): void => call.json(aList(1, []));
+    script([answer, answer], [(call) => call.cut()]);
+    start({ tuning: { backoffMinMs: 60_000, backoffMaxMs: 60_000, healthyMs: 1000 } });
+    await until(() => troubles.length === 1, 'the broken watch');
+    await delay(20);
+    expect(watchCalls()).toHaveLength(1);
+    await client.request({ path, signal: stop.signal });
+    await until(() => watchCalls().length === 2, 'the second watch');
+  });
+
+  it('is woken only once by a server that cuts every watch and answers all else', async () => {
+    server.handle = (call) => (call.isWatch ? call.cut() : call.json(aList(1, [])));
+    start({ tuning: { backoffMinMs: 60_000, backoffMaxMs: 60_000, healthyMs: 1000 } });
+    for (const failures of [1, 2]) {
+      await until(() => troubles.length === failures, `failure ${failures}`);
+      await client.request({ path, signal: stop.signal });
+    }
+    await delay(50);
+    expect(watchCalls()).toHaveLength(2);
+  });
+
   it('starts with short pauses again after a watch that did some good', async () => {
     script(
       [(call) => call.json(aList(1, []))],

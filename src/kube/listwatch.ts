@@ -8,7 +8,7 @@ import { Backoff, pause } from './timing.ts';
 
 /** What to keep a copy of, and how. */
 export interface ListWatchOptions<T> {
-  readonly client: Pick<KubeClient, 'request' | 'watch'>;
+  readonly client: Pick<KubeClient, 'request' | 'watch'> & Partial<Pick<KubeClient, 'reachability'>>;
   /** Path of the list, such as `/api/v1/services`. */
   readonly path: string;
   readonly convert: Convert<T>;
@@ -61,7 +61,8 @@ const defaults: Tuning = {
  *
  * Flow: list in pages, then watch from the list's resourceVersion with bookmarks; when the watch ends or breaks, watch
  * again from the last event or bookmark; on 410 (as an answer or inside the stream) list again and tell of what
- * vanished meanwhile. `Retry-After` is obeyed exactly; any other failure waits 200 ms, doubled up to 30 s, jittered.
+ * vanished meanwhile. `Retry-After` is obeyed exactly; any other failure waits 200 ms, doubled up to 30 s, jittered; a
+ * server that could not be reached is tried at once when it answers anybody else.
  *
  * Guarantees: every object that exists is told of as added, and every one that vanished as deleted, once each; nothing
  * older replaces anything newer; no two changes are told for one resourceVersion of an object; changes of one object
@@ -81,6 +82,8 @@ export class ListWatch<T> {
   #resourceVersion: string | undefined;
   #connected = false;
   #isSynced = false;
+  /** Whether the last pause ended early and nothing good has come of it yet. */
+  #woken = false;
   #markSynced: () => void = () => {};
 
   /** Begins at once. */
@@ -162,13 +165,18 @@ export class ListWatch<T> {
   }
 
   async #recover(error: unknown): Promise<void> {
-    const { signal, onTrouble, path } = this.#options;
+    const { client, signal, onTrouble, path } = this.#options;
     signal.throwIfAborted();
     if (isApiError(error, 'ApiExpired')) this.#resourceVersion = undefined;
     const asked = isApiError(error) ? error.retryAfterMs : undefined;
     const retryInMs = asked ?? this.#backoff.next();
     onTrouble?.({ path, error, next: this.#resourceVersion === undefined ? 'relist' : 'resume', retryInMs });
-    await pause(retryInMs, signal);
+    const { reachability } = client;
+    // Once only: two watches that a proxy cuts as soon as they begin would wake each other for ever.
+    if (reachability === undefined || this.#woken || !isApiError(error, 'ApiUnreachable'))
+      return await pause(retryInMs, signal);
+    this.#woken = await reachability.pause(retryInMs, signal);
+    if (this.#woken) this.#backoff.reset();
   }
 
   async #relist(): Promise<string> {
@@ -213,7 +221,10 @@ export class ListWatch<T> {
       );
     } finally {
       this.#connected = false;
-      if (didGood()) this.#backoff.reset();
+      if (didGood()) {
+        this.#backoff.reset();
+        this.#woken = false;
+      }
     }
     if (!didGood()) {
       throw new ApiError('ApiUnavailable', {
