@@ -27,9 +27,8 @@ export function absorb(state: ElectionState, input: Input, nowMs: number): Elect
     case 'confirmed':
       return { ...state, confirmed: new Map(state.confirmed).set(input.node, input.beganMs) };
     case 'quorumRead':
-      return { ...state, quorumRead: { beganMs: input.beganMs, good: input.good } };
     case 'gateway':
-      return { ...state, gateway: { beganMs: input.beganMs, good: input.good } };
+      return looked(state, input, nowMs);
     case 'resume':
       return resumed(state, input.claims, nowMs);
     case 'leave':
@@ -87,6 +86,22 @@ function heard(
   const next = fresh ? { ...known, ghosts: without(known.ghosts, node) } : known;
   if (state.peers.get(node)?.state !== 'gone' || !isIsolated(state)) return next;
   return { ...next, settledAtMs: Math.max(state.settledAtMs, nowMs + state.tuning.healMs) };
+}
+
+/**
+ * Whoever was cut off is answered the moment the cut is healed, which is before it can hear the others again: an answer
+ * that was late, or came after failures, proves nothing before they have had the time to be heard.
+ */
+function looked(
+  state: ElectionState,
+  { type, beganMs, good }: Extract<Input, { type: 'quorumRead' | 'gateway' }>,
+  nowMs: number,
+): ElectionState {
+  const before = state[type];
+  const failing = before?.good === false && before.beganMs >= (state.lostAtMs ?? -Infinity);
+  const healed = good && (failing || nowMs - beganMs > state.tuning.promptMs);
+  const settledAtMs = healed ? Math.max(state.settledAtMs, nowMs + state.tuning.healMs) : state.settledAtMs;
+  return { ...state, [type]: { beganMs, good }, settledAtMs };
 }
 
 /** What it claimed is remembered, because it may go on answering where we do not hear it. */

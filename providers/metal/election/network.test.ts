@@ -215,6 +215,21 @@ describe('a node that dies', () => {
 });
 
 describe('a node that is cut off', () => {
+  it('claims nothing when the API server answers it before the other speakers are heard again', () => {
+    const network = settled(3);
+    for (let run = 0; run < 12; run++) {
+      cut(network, ['n0']);
+      network.run(3_000 + run * 83);
+      const among = network.groups.map(({ key }) => network.owners(key).filter((node) => node !== 'n0'));
+      const healed = network.time.nowMs;
+      heal(network);
+      network.run(3_000);
+      expect(network.groups.map(({ key }) => network.owners(key))).toEqual(among);
+      expect(worst(network, healed).two).toBeLessThan(500);
+    }
+    expect(network.quorumReads.get('n0')).toBeGreaterThan(12);
+  });
+
   it('keeps what it holds, claims nothing, and gives way at once when it is back', () => {
     const network = settled(3);
     const before = ownership(network);

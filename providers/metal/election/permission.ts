@@ -16,6 +16,7 @@ export type Permission =
 const general = new WeakMap<ElectionState, { readonly nowMs: number; readonly permission: Permission }>();
 
 const GRANTED: Permission = { granted: true };
+const SETTLING = 'this speaker stood still or was cut off, and the others are only being heard again';
 
 /** Whether the group may be claimed now, apart from whose turn it is. */
 export function mayClaim(state: ElectionState, group: Group, nowMs: number): Permission {
@@ -37,8 +38,7 @@ export function mayClaimAny(state: ElectionState, nowMs: number): Permission {
     const atMs = state.cluster.sinceMs + state.tuning.coldStartMs;
     return { granted: false, why: 'this speaker has just started and does not hear every Ready node', atMs };
   }
-  if (nowMs < state.settledAtMs)
-    return { granted: false, why: 'this process stood still', atMs: state.settledAtMs };
+  if (nowMs < state.settledAtMs) return { granted: false, why: SETTLING, atMs: state.settledAtMs };
   const unread = unreadUntil(state);
   if (unread > nowMs)
     return { granted: false, why: 'the claims of a speaker are not known yet', atMs: unread };

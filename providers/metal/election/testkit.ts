@@ -378,10 +378,16 @@ export class Speaker implements AgentWorld {
     const network = this.#network;
     network.quorumReads.set(this.node, (network.quorumReads.get(this.node) ?? 0) + 1);
     const beganMs = this.#now();
-    const good = network.apiReach(this.node);
-    network.time.at(network.time.nowMs + (good ? 5 : 800), () =>
-      this.#do(() => this.agent.input({ type: 'quorumRead', beganMs, good })),
-    );
+    const until = network.time.nowMs + 800;
+    // What is sent while nothing gets through is sent again, and answered when it does.
+    const look = (): void => {
+      const good = network.apiReach(this.node);
+      const over = good || network.time.nowMs >= until;
+      network.time.at(network.time.nowMs + (good ? 5 : 20), () =>
+        over ? this.#do(() => this.agent.input({ type: 'quorumRead', beganMs, good })) : look(),
+      );
+    };
+    look();
   }
 
   #askGateway(): void {

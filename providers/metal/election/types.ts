@@ -76,8 +76,10 @@ export interface ElectionTuning {
   readonly confirmMs: number;
   /** How long nothing is claimed after this process stood still. */
   readonly settleMs: number;
-  /** How long nothing is claimed after the first of the others is heard again by whoever was isolated. */
+  /** How long nothing is claimed by whoever was isolated, after the first sign that it is not any more. */
   readonly healMs: number;
+  /** How late the answer to a look around may be before it may come from a network that has just been healed. */
+  readonly promptMs: number;
   /** How long this speaker must have been up before it takes addresses back (`failback`). */
   readonly failbackMs: number;
   /** How long an address that a stranger uses is not claimed again. */
@@ -95,6 +97,7 @@ export const ELECTION_TUNING: ElectionTuning = {
   confirmMs: 100,
   settleMs: 100,
   healMs: 600,
+  promptMs: 150,
   failbackMs: 3_000,
   conflictMs: 3_600_000,
 };
