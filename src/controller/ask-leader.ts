@@ -67,10 +67,25 @@ function reasonOf(error: unknown): string {
   return cause instanceof Error && cause.message !== '' ? cause.message : message;
 }
 
-async function answerOf(endpoint: string, query: LeaderQuery): Promise<string> {
-  const { client, question, parameters = {}, timeoutMs = TIMEOUT_MS } = query;
-  const signal = AbortSignal.any([query.signal, AbortSignal.timeout(timeoutMs)]);
-  const path = `/api/${question}?${new URLSearchParams(parameters).toString()}`;
+function answerOf(endpoint: string, query: LeaderQuery): Promise<string> {
+  const { question, parameters = {} } = query;
+  return readEndpoint(query, {
+    endpoint,
+    path: `/api/${question}?${new URLSearchParams(parameters).toString()}`,
+  });
+}
+
+/**
+ * GETs something from a process that says where it is reached: by a URL, or as a pod through the API server
+ * (`pod/NAMESPACE/NAME:PORT`). Returns the body.
+ *
+ * @throws ApiError, Error of `fetch` or for a failing status; the reason of the signal or of the time limit.
+ */
+export async function readEndpoint(
+  { client, ...query }: Pick<LeaderQuery, 'client' | 'signal' | 'timeoutMs'>,
+  { endpoint, path }: { readonly endpoint: string; readonly path: string },
+): Promise<string> {
+  const signal = AbortSignal.any([query.signal, AbortSignal.timeout(query.timeoutMs ?? TIMEOUT_MS)]);
   const inPod = /^pod\/([^/]+)\/([^/:]+):(\d{1,5})$/.exec(endpoint);
   if (inPod !== null) {
     const [, namespace = '', pod = '', port] = inPod;

@@ -69,6 +69,9 @@ export interface InspectorOptions {
   readonly reporter: Pick<Reporter, 'lastPass'>;
 }
 
+/** Nothing is written about a frozen Service, so its condition says what it said before. */
+const PAUSED = { status: 'Unknown', reason: 'Paused', message: REASONS.Paused.meaning } as const;
+
 /** Answers `berth plan`, `berth status` and `berth explain` from what the controller knows. Changes nothing. */
 export class Inspector {
   readonly #options: InspectorOptions;
@@ -89,7 +92,7 @@ export class Inspector {
     return this.#services().flatMap((service) => {
       const runtime = this.#options.serving(service);
       if (runtime === undefined || lifecycleOf(service, true) === 'ignore') return [];
-      const verdict = this.#options.reporter.lastPass(keyOf(service))?.verdict ?? verdictOf(service);
+      const verdict = this.#verdict(service);
       return [
         {
           key: keyOf(service),
@@ -124,7 +127,8 @@ export class Inspector {
         port.nodePort === 0 ? portText(port) : `${portText(port)} to node port ${port.nodePort}`,
       ),
       notes: decision !== undefined && 'notes' in decision ? decision.notes : [],
-      nodes: this.#nodes(),
+      // Where nobody serves the Service, no node takes its traffic.
+      nodes: runtime === undefined ? [] : this.#nodes(),
       steps: entry?.steps ?? [],
     };
   }
@@ -210,11 +214,17 @@ export class Inspector {
         remedy: wants ? remedy : '',
       };
     }
-    const last = this.#options.reporter.lastPass(keyOf(service))?.verdict ?? verdictOf(service);
+    const last = this.#verdict(service);
     const code = entry?.problem?.code ?? last?.reason ?? 'Ensuring';
     const known = REASONS[code as ReasonCode];
     const message = entry?.problem?.message ?? last?.message ?? known.meaning;
     return { reason: code, message, remedy: known?.remedy ?? '' };
+  }
+
+  /** What is to be said of a Service that somebody serves; `undefined` when nothing was said yet. */
+  #verdict(service: Service): ReturnType<typeof verdictOf> {
+    if (lifecycleOf(service, true) === 'paused') return PAUSED;
+    return this.#options.reporter.lastPass(keyOf(service))?.verdict ?? verdictOf(service);
   }
 
   #whyNotServed({ loadBalancerClass }: Service): string {

@@ -3,6 +3,7 @@ import { editDistance } from '../plan/settings.ts';
 import type { SchemaIssue } from '../model/settings.ts';
 import { ProviderLoadError } from './load-error.ts';
 import { coreDirectory, isPath, moduleOfPackage, moduleOfPath } from './resolve.ts';
+import type { AnnouncementsOf } from './announcements.ts';
 import type { ProviderProcess } from './process.ts';
 import { CONTRACT, type Host, type Provider, type ProviderCommand, type ProviderFactory } from './spi.ts';
 
@@ -75,6 +76,22 @@ export async function loadCommand(
     message: `the provider ${request.spec} has no command ${name}`,
     remedy: 'Name a provider that has one, such as --provider aws for iam-policy',
   });
+}
+
+/**
+ * Finds out how to ask who answers for addresses, with the provider's validated configuration; `undefined` when the
+ * provider has nothing to say about that. The provider itself is not made.
+ *
+ * @throws ProviderLoadError as `loadProvider` does.
+ */
+export async function loadAnnouncements(
+  request: Omit<LoadRequest, 'host'>,
+): Promise<{ readonly announcements: AnnouncementsOf; readonly config: unknown } | undefined> {
+  const factory = await importFactory(request);
+  const { announcements } = factory;
+  return announcements === undefined
+    ? undefined
+    : { announcements, config: await validated(factory, request) };
 }
 
 async function importFactory({ spec, from }: Omit<LoadRequest, 'host'>): Promise<ProviderFactory> {

@@ -72,7 +72,7 @@ await describeAsRoot('the wire', () => {
   });
   afterAll(() => segment.remove());
 
-  it('H82 H91 answers ARP as arping sees it, broadcast and unicast, and stops with the withdrawal', async () => {
+  it('B82 B91 answers ARP as arping sees it, broadcast and unicast, and stops with the withdrawal', async () => {
     const wire = await aWire(a, { refreshMs: 0 });
     expect((await client.attempt('arping', '-c1', '-w1', '-I', 'eth0', SERVICE)).code).toBe(1);
     await wire.announce([{ address: SERVICE, burst: false }]);
@@ -103,7 +103,7 @@ await describeAsRoot('the wire', () => {
     await client.exec('sh', '-ec', `echo 0 > ${dad}/accept_dad; echo 0 > ${dad}/dad_transmits`);
   });
 
-  it('H82 answers neighbour solicitations as ndisc6 and the kernel see it, with a right checksum', async () => {
+  it('B82 answers neighbour solicitations as ndisc6 and the kernel see it, with a right checksum', async () => {
     const wire = await aWire(a, { refreshMs: 0 });
     await wire.announce([{ address: SERVICE6, burst: false }]);
     const seen = await capture(client, 'icmp6 and ip6[40] == 136');
@@ -146,7 +146,7 @@ await describeAsRoot('the wire', () => {
     expect(wire.stats().addresses.get(SERVICE)?.gratuitousSent).toBe(10);
   });
 
-  it('H93 a takeover changes the MAC that clients believe, for both families', async () => {
+  it('B93 a takeover changes the MAC that clients believe, for both families', async () => {
     const [first, second] = [await aWire(a), await aWire(b)];
     const both = [{ address: SERVICE }, { address: SERVICE6 }];
     await first.announce(both);
@@ -301,7 +301,7 @@ await describeAsRoot('the wire', () => {
     expect(await client.exec('arping', '-f', '-w2', '-I', 'eth0', SERVICE)).toMatch(/02:00:5E:10:00:01/i);
   });
 
-  it('H90 answers on the interfaces that are named, and is told when there is none', async () => {
+  it('B90 answers on the interfaces that are named, and is told when there is none', async () => {
     await a.ip('link add eth1 type veth peer name far', 'link set eth1 up', 'link set far up');
     const wire = await aWire(a, { interfaces: { exclude: ['^far$'] } });
     const usable = wire.interfaces().filter(({ unusable }) => unusable === undefined);

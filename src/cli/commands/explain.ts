@@ -1,9 +1,17 @@
 import type { Explanation } from '../../controller/inspect.ts';
+import type { Announcement } from '../../provider/announcements.ts';
 import { stepText } from '../../plan/step.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { inquire, tellSource, type Invocation } from '../session.ts';
 import { jsonText, paintFor, tableText, type Paint } from '../terminal.ts';
+import {
+  announcementsIn,
+  announcingNodesTable,
+  holderTable,
+  tellAnnouncementSource,
+} from './announcement-text.ts';
+import { findAnnouncements } from './announcements.ts';
 import { withoutRemedy } from './answers.ts';
 
 /** `berth explain NAMESPACE/NAME`: why a Service is as it is, and what to do about it. */
@@ -19,9 +27,13 @@ export async function explainCommand(
     look: ({ controller }, client) => controller.inspect.explain(keyIn(client.namespace)),
   });
   const { out } = invocation.terminal;
+  const { key, provider, addresses } = explanation;
+  const questions = provider === undefined || addresses.length === 0 ? [] : [{ provider, services: [key] }];
+  const found = await findAnnouncements(invocation, questions);
   tellSource(invocation, source);
-  if (invocation.json) out.write(jsonText({ source, explanation }));
-  else out.write(explanationText(explanation, paintFor(invocation.terminal)));
+  tellAnnouncementSource(invocation, found);
+  if (invocation.json) out.write(jsonText({ source, explanation, announcements: found }));
+  else out.write(explanationText(explanation, paintFor(invocation.terminal), announcementsIn(found)));
   return explanation.found ? EXIT.ok : EXIT.failed;
 }
 
@@ -43,7 +55,11 @@ function isExplanation(value: unknown): value is Explanation {
 }
 
 /** The explanation as people read it. */
-export function explanationText(explanation: Explanation, paint: Paint): string {
+export function explanationText(
+  explanation: Explanation,
+  paint: Paint,
+  announcements: readonly Announcement[] = [],
+): string {
   const { reason, message, remedy, steps, notes, nodes } = explanation;
   const facts: readonly (readonly [string, string])[] = [
     ['Service', explanation.key],
@@ -61,7 +77,9 @@ export function explanationText(explanation: Explanation, paint: Paint): string 
       notes.map(({ severity, code, message: text }) => `${severity} ${code}: ${text}`),
     ),
     section('Next steps:', steps.map(stepText)),
-    nodes.length === 0 ? '' : nodeTable(nodes, paint),
+    ...(announcements.length > 0
+      ? announcements.flatMap((one) => [holderTable([one], paint), announcingNodesTable(one, paint)])
+      : [nodes.length === 0 ? '' : nodeTable(nodes, paint)]),
   ];
   return parts.filter((part) => part !== '').join('\n');
 }

@@ -26,6 +26,8 @@ export interface ProcessApiOptions {
   readonly signal: AbortSignal;
   /** Who writes the events. */
   readonly instance: string;
+  /** Told of what cannot be listed or watched, before it is tried again; else it is logged. */
+  readonly onTrouble?: (error: unknown) => void;
 }
 
 /** Opens the API server for a process; watches begin when a list is asked for. */
@@ -62,7 +64,7 @@ interface Resource<T> {
 }
 
 function live<T>(
-  { client, log, signal }: ProcessApiOptions,
+  { client, log, signal, onTrouble }: ProcessApiOptions,
   { path, convert, onChange }: Resource<T>,
 ): LiveList<T> {
   const absent = Promise.withResolvers<void>();
@@ -79,6 +81,7 @@ function live<T>(
     onTrouble({ error, retryInMs }) {
       isAbsent = isApiError(error, 'ApiNotFound');
       if (isAbsent) absent.resolve();
+      else if (onTrouble !== undefined) onTrouble(error);
       else log.warn({ path, error: String(error), retryInMs }, 'watch broken');
       onChange();
     },

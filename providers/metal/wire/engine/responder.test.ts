@@ -45,7 +45,7 @@ function aResponder({ ports = [aPort()], interfaces }: { ports?: FakePort[]; int
 const request = (fields: Partial<ArpPacket> = {}): Uint8Array =>
   encodeArp({ ...(decodeArp(arpRequest(client, clientIp, service)) as ArpPacket), ...fields });
 
-describe('H91 the ARP responder', () => {
+describe('B91 the ARP responder', () => {
   it('answers a broadcast request with the MAC of the interface it came in on', () => {
     const { port, arp, counters } = aResponder();
     arp(request());
@@ -103,7 +103,7 @@ describe('H91 the ARP responder', () => {
     ]).toEqual([1, 1, 2]);
   });
 
-  it('H90 answers only on the interfaces of the address', () => {
+  it('B90 answers only on the interfaces of the address', () => {
     const ports = [aPort('eth0'), aPort('eth1', '02:00:00:00:00:02')];
     const { arp } = aResponder({ ports, interfaces: ['eth1'] });
     for (const port of ports) arp(request(), port);

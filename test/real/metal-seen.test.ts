@@ -1,0 +1,123 @@
+/** To be seen: who announces what, since when and why, at a terminal; real speakers, real frames, real API server. */
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Announcement } from '../../src/provider/announcements.ts';
+import { LabBerth } from '../harness/metal-berth.ts';
+import { describeWithMetalLab, type MetalLab, startMetalLab } from '../harness/metal-lab.ts';
+import { runIn } from '../harness/metal-net.ts';
+import { berth as command } from '../fixtures/command-line.ts';
+
+const BERTH = fileURLToPath(new URL('../../src/bin/berth.mjs', import.meta.url));
+
+interface Found {
+  readonly announcements: readonly [
+    { readonly told: string; readonly announcements: readonly Announcement[] },
+  ];
+}
+
+await describeWithMetalLab('who announces what', {}, () => {
+  let lab: MetalLab;
+  let berth: LabBerth;
+  let options: readonly string[];
+
+  beforeAll(async () => {
+    lab = await startMetalLab();
+    berth = await LabBerth.start(lab);
+    options = ['--kubeconfig', lab.plane.kubeconfig()];
+  });
+  afterAll(async () => {
+    await berth?.stop();
+    await lab?.stop();
+  });
+
+  /** The rows of the table with this head, as cells. */
+  async function rows(argv: readonly string[], head: string): Promise<readonly (readonly string[])[]> {
+    const { code, out, err } = await command([...argv, ...options]);
+    expect([code, err]).toEqual([0, expect.stringContaining('Answered by the leader')]);
+    const lines = out.slice(out.indexOf(`\n${head}`) + 1).split('\n');
+    return lines.slice(1, lines.indexOf('')).map((line) => line.split(/ {3,}/));
+  }
+
+  const holders = (): Promise<readonly (readonly string[])[]> => rows(['status'], 'ADDRESS ');
+
+  it('berth status names address, holder, time and reason, and follows a failover', async () => {
+    await lab.createService({ name: 'web' });
+    const [address = ''] = await berth.addressesOf('web');
+    const first = await berth.holderOf(address);
+    await expect
+      .poll(holders, { timeout: 10_000 })
+      .toMatchObject([
+        [
+          address,
+          first,
+          'all',
+          expect.stringMatching(/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
+          expect.any(String),
+        ],
+      ]);
+    const [[, , , , because] = []] = await holders();
+    expect(because).not.toBe('<unknown>');
+    await berth.speaker(first).kill();
+    const second = await berth.holderOf(address);
+    expect(second).not.toBe(first);
+    await expect
+      .poll(async () => (await holders()).map(([, holder]) => holder), { timeout: 10_000 })
+      .toEqual([second]);
+    berth.startMissing();
+  });
+
+  it('berth explain lists each node with the reason why it is not the holder', async () => {
+    const excluded = 'node.kubernetes.io/exclude-from-external-load-balancers';
+    const holder = (await holders())[0]?.[1] ?? '';
+    const [third = ''] = lab.net.nodes.map(({ name }) => name).filter((name) => name !== holder);
+    await lab.send('PATCH', `/api/v1/nodes/${third}`, { metadata: { labels: { [excluded]: 'true' } } });
+    const nodes = (): Promise<readonly (readonly string[])[]> => rows(['explain', 'lab/web'], 'NODE ');
+    const expected = lab.net.nodes.map(({ name }) => {
+      if (name === holder) return [name, 'yes', 'holder', 'it answers for the address'];
+      if (name === third)
+        return [name, 'no', 'excludedByLabel', `it has the label ${excluded} (see --ignore-exclude-lb)`];
+      return [name, 'no', 'notHolder', `${holder} has it and keeps it while it lives`];
+    });
+    await expect.poll(nodes, { timeout: 10_000 }).toEqual(expected);
+    await lab.send('PATCH', `/api/v1/nodes/${third}`, { metadata: { labels: { [excluded]: null } } });
+  });
+
+  it('a Service that nobody announces says why', async () => {
+    await lab.createService({ name: 'empty', pods: [] });
+    const [address = ''] = await berth.addressesOf('empty');
+    const row = async (): Promise<readonly string[] | undefined> =>
+      (await holders()).find(([first]) => first === address);
+    await expect
+      .poll(row, { timeout: 10_000 })
+      .toEqual([address, '<nobody>', '<none>', '<unknown>', 'lab/empty has no serving endpoint']);
+  });
+
+  it('a speaker that is reached says which others it does not hear; the answer says who was asked', async () => {
+    const holder = (await holders())[0]?.[1] ?? '';
+    const [gone = ''] = lab.net.nodes.map(({ name }) => name).filter((name) => name !== holder);
+    await berth.speaker(gone).stop();
+    const argv = [
+      process.execPath,
+      BERTH,
+      'explain',
+      'lab/web',
+      '--provider',
+      'metal',
+      '--output',
+      'json',
+      ...options,
+    ];
+    const ask = async (): Promise<unknown> => {
+      const { announcements } = JSON.parse(await runIn(lab.node(holder).namespace, argv)) as Found;
+      const [{ told, announcements: found }] = announcements;
+      return [told, found[0]?.holder, found[0]?.nodes.find(({ node }) => node === gone)?.reason];
+    };
+    await expect
+      .poll(ask, { timeout: 20_000, interval: 500 })
+      .toEqual([`the speaker of ${holder}`, holder, expect.stringMatching(/^(left|gone)$/)]);
+    const fromHere = await command(['status', ...options]);
+    expect(fromHere.err).toContain(
+      'was told by the ServiceL2Status objects: no speaker was reached from here',
+    );
+  });
+});
