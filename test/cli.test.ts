@@ -237,6 +237,30 @@ describe('berth status', () => {
     expect(lines[7]).toBe('Status: 3 Services, 2 provisioned, 1 failed, 0 pending');
   });
 
+  it('shows what is frozen as paused, also when it was provisioned before, with a leader and without', async () => {
+    ground.service('web');
+    await ground.lead();
+    await expect.poll(() => ground.get('web')?.conditions).toBe(1);
+    ground.sandbox.objects.patch(
+      { resource: 'services', namespace: 'default', name: 'web' },
+      { metadata: { annotations: { 'berth.dev/paused': 'true' } } },
+    );
+    const status = async (): Promise<readonly (readonly string[])[]> =>
+      (await ground.run('status')).out.split('\n').map(columns);
+    const expected = [
+      ['default/web', 'memory', '192.0.2.1', '80/TCP', 'paused', 'Paused'],
+      ['Status: 1 Service, 0 provisioned, 0 failed, 0 pending, 1 paused'],
+    ];
+    await expect.poll(status).toEqual(expect.arrayContaining(expected));
+    await ground.retire();
+    expect(await status()).toEqual(expect.arrayContaining(expected));
+    const { out } = await ground.run('status', '--output', 'json');
+    expect(JSON.parse(out)).toMatchObject({
+      counts: { provisioned: 0, pending: 0, paused: 1 },
+      announcements: [],
+    });
+  });
+
   it('says the same from the statuses when no leader runs', async () => {
     ground.service('web');
     await ground.lead();
@@ -314,6 +338,16 @@ describe('berth explain', () => {
     await ground.lead();
     const byLeader = await ground.run('explain', 'default/web');
     for (const text of expected) expect(byLeader.out).toContain(text);
+  });
+
+  it('has no node take the traffic of a Service that nobody serves, and says of a frozen one that it is', async () => {
+    ground.service('other', { loadBalancerClass: 'example.com/other' });
+    ground.service('frozen', {}, { 'berth.dev/paused': 'true' });
+    await ground.lead();
+    expect((await ground.run('explain', 'other')).out).not.toContain('TAKES TRAFFIC');
+    const { out } = await ground.run('explain', 'frozen');
+    expect(out).toContain('TAKES TRAFFIC');
+    expect(out).toMatch(/Reason: {5}Paused\nBecause: .*berth\.dev\/paused\nTo do: {6}Remove the annotation/);
   });
 
   it('takes the namespace from -n or the kubeconfig, and fails for a Service that is not there', async () => {

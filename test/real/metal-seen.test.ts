@@ -9,6 +9,8 @@ import { berth as command } from '../fixtures/command-line.ts';
 
 const BERTH = fileURLToPath(new URL('../../src/bin/berth.mjs', import.meta.url));
 
+const excluded = 'node.kubernetes.io/exclude-from-external-load-balancers';
+
 interface Found {
   readonly announcements: readonly [
     { readonly told: string; readonly announcements: readonly Announcement[] },
@@ -36,6 +38,24 @@ await describeWithMetalLab('who announces what', {}, () => {
     expect([code, err]).toEqual([0, expect.stringContaining('Answered by the leader')]);
     const lines = out.slice(out.indexOf(`\n${head}`) + 1).split('\n');
     return lines.slice(1, lines.indexOf('')).map((line) => line.split(/ {3,}/));
+  }
+
+  async function label(node: string, value: string | null): Promise<void> {
+    await lab.send('PATCH', `/api/v1/nodes/${node}`, { metadata: { labels: { [excluded]: value } } });
+  }
+
+  async function networkUnavailable(node: string, status: 'True' | 'False'): Promise<void> {
+    const path = `/api/v1/nodes/${node}`;
+    const { status: now } = await lab.send<{ status: { conditions?: { type: string }[] } }>('GET', path);
+    const others = now.conditions?.filter(({ type }) => type !== 'NetworkUnavailable') ?? [];
+    const condition = { type: 'NetworkUnavailable', status, reason: 'Test', message: 'of the test' };
+    await lab.send('PATCH', `${path}/status`, { status: { conditions: [...others, condition] } });
+  }
+
+  /** Why a node is or is not the holder, as `berth explain` says it. */
+  async function reasonOn(node: string, service: string): Promise<string | undefined> {
+    const found = await rows(['explain', `lab/${service}`], 'NODE ');
+    return found.find(([name]) => name === node)?.[2];
   }
 
   const holders = (): Promise<readonly (readonly string[])[]> => rows(['status'], 'ADDRESS ');
@@ -67,10 +87,9 @@ await describeWithMetalLab('who announces what', {}, () => {
   });
 
   it('berth explain lists each node with the reason why it is not the holder', async () => {
-    const excluded = 'node.kubernetes.io/exclude-from-external-load-balancers';
     const holder = (await holders())[0]?.[1] ?? '';
     const [third = ''] = lab.net.nodes.map(({ name }) => name).filter((name) => name !== holder);
-    await lab.send('PATCH', `/api/v1/nodes/${third}`, { metadata: { labels: { [excluded]: 'true' } } });
+    await label(third, 'true');
     const nodes = (): Promise<readonly (readonly string[])[]> => rows(['explain', 'lab/web'], 'NODE ');
     const expected = lab.net.nodes.map(({ name }) => {
       if (name === holder) return [name, 'yes', 'holder', 'it answers for the address'];
@@ -79,7 +98,7 @@ await describeWithMetalLab('who announces what', {}, () => {
       return [name, 'no', 'notHolder', `${holder} has it and keeps it while it lives`];
     });
     await expect.poll(nodes, { timeout: 10_000 }).toEqual(expected);
-    await lab.send('PATCH', `/api/v1/nodes/${third}`, { metadata: { labels: { [excluded]: null } } });
+    await label(third, null);
   });
 
   it('a Service that nobody announces says why', async () => {
@@ -90,6 +109,29 @@ await describeWithMetalLab('who announces what', {}, () => {
     await expect
       .poll(row, { timeout: 10_000 })
       .toEqual([address, '<nobody>', '<none>', '<unknown>', 'lab/empty has no serving endpoint']);
+  });
+
+  it('B43 a node with the exclude label does not announce; when its label goes it does again', async () => {
+    const { name: only = '' } = lab.net.nodes[0] ?? {};
+    await lab.createService({ name: 'labelled', policy: 'Local', pods: [only] });
+    const [address = ''] = await berth.addressesOf('labelled');
+    expect(await berth.holderOf(address)).toBe(only);
+    await label(only, 'true');
+    await expect.poll(() => berth.holdersOf(address), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => reasonOn(only, 'labelled'), { timeout: 10_000 }).toBe('excludedByLabel');
+    await label(only, null);
+    expect(await berth.holderOf(address)).toBe(only);
+  });
+
+  it('B44 a node whose network is unavailable does not announce; when it is available it does again', async () => {
+    const { name: only = '' } = lab.net.nodes[0] ?? {};
+    const [address = ''] = await berth.addressesOf('labelled');
+    expect(await berth.holderOf(address)).toBe(only);
+    await networkUnavailable(only, 'True');
+    await expect.poll(() => berth.holdersOf(address), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => reasonOn(only, 'labelled'), { timeout: 10_000 }).toBe('networkUnavailable');
+    await networkUnavailable(only, 'False');
+    expect(await berth.holderOf(address)).toBe(only);
   });
 
   it('a speaker that is reached says which others it does not hear; the answer says who was asked', async () => {

@@ -311,11 +311,21 @@ describe('nodes', () => {
     expect(refusals({ nodes })).toEqual({ n1: refusal });
   });
 
-  it('the label is no matter when it says false, or when it is to be ignored', () => {
-    expect(eligible({ nodes: [aNode('n1', { labels: { [label]: 'false' } })] })).toEqual(['n1']);
-    expect(
-      eligible({ nodes: [aNode('n1', { labels: { [label]: 'x' } })], ignoreExcludeLabel: true }),
-    ).toEqual(['n1']);
+  it('B43 one with the exclude label does not announce, unless it says false or is to be ignored, and does again without it', () => {
+    const labelled = (value: string): readonly Node[] => [aNode('n1', { labels: { [label]: value } })];
+    for (const value of ['', 'true', 'x']) {
+      expect(eligible({ nodes: labelled(value) })).toEqual([]);
+      expect(refusals({ nodes: labelled(value) })).toEqual({ n1: 'excludedByLabel' });
+      expect(eligible({ nodes: labelled(value), ignoreExcludeLabel: true })).toEqual(['n1']);
+    }
+    expect(eligible({ nodes: labelled('false') })).toEqual(['n1']);
+    expect(eligible({ nodes: [aNode('n1')] })).toEqual(['n1']);
+  });
+
+  it('B44 one whose network is unavailable does not announce, and does again when that is over', () => {
+    const nodes = [aNode('n1', { networkUnavailable: true })];
+    expect([eligible({ nodes }), refusals({ nodes })]).toEqual([[], { n1: 'networkUnavailable' }]);
+    expect(eligible({ nodes: [aNode('n1')] })).toEqual(['n1']);
   });
 
   it('one of which nothing is heard stays a candidate, after all the others: it may be the API server that is cut off', () => {
