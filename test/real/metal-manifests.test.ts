@@ -11,6 +11,9 @@ import { runIn } from '../harness/metal-net.ts';
 
 const MANIFESTS = fileURLToPath(new URL('../../infra/manifests', import.meta.url));
 
+/** The `status` of an IPAddressPool. */
+type Counts = Readonly<Record<string, number>>;
+
 interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
@@ -146,6 +149,7 @@ await describeWithMetalLab('speakers under exactly the role of the manifests', {
   let lab: MetalLab;
   let berth: LabBerth;
   const LISTEN = '127.0.0.1:7472';
+  const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 
   beforeAll(async () => {
     lab = await startMetalLab({ apiServerArgs: ['--authorization-mode=RBAC'] });
@@ -155,6 +159,9 @@ await describeWithMetalLab('speakers under exactly the role of the manifests', {
       const subjects = role.subjects?.map((subject) => ({ ...subject, namespace: 'berth-system' }));
       await lab.send('POST', pathOf(role), { ...role, ...(subjects === undefined ? {} : { subjects }) });
     }
+    // The lab's own kinds take anything.
+    for (const { metadata, ...kind } of manifestsOf('crds'))
+      await lab.send('PATCH', `${CRDS}/${metadata.name}`, kind);
     berth = await LabBerth.start(lab, { speakerArgs: ['--listen', LISTEN] });
   });
   afterAll(async () => {
@@ -182,6 +189,34 @@ await describeWithMetalLab('speakers under exactly the role of the manifests', {
     const metrics = await ask(second, '/metrics');
     expect(metrics).toMatch(/rest_client_requests_total\{code="200",method="GET"/);
     expect(metrics).not.toMatch(/rest_client_requests_total\{code="(401|403)"/);
+  });
+
+  it('B73 the pools say how full they are, also one that never runs out', async () => {
+    const pools = '/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools';
+    const status = async (name: string): Promise<Counts> =>
+      (await lab.send<{ status?: Counts }>('GET', `${pools}/${name}`)).status ?? {};
+    const before = await status('lab');
+    await lab.createService({ name: 'counted' });
+    await berth.addressesOf('counted');
+    const [assigned, left] = [before['assignedIPv4'] ?? 0, before['availableIPv4'] ?? 0];
+    expect([assigned > 0, left > 0]).toEqual([true, true]);
+    await expect
+      .poll(() => status('lab'), { timeout: 10_000 })
+      .toEqual({ ...before, assignedIPv4: assigned + 1, availableIPv4: left - 1 });
+    await lab.deleteService('counted');
+    await expect.poll(() => status('lab'), { timeout: 10_000 }).toEqual(before);
+    const spec = { addresses: ['2001:db8:ffff::/64'], autoAssign: false };
+    await lab.send('POST', pools, {
+      apiVersion: 'metallb.io/v1beta1',
+      kind: 'IPAddressPool',
+      metadata: { name: 'endless', namespace: 'metallb-system' },
+      spec,
+    });
+    await expect
+      .poll(() => status('endless'), { timeout: 10_000 })
+      // As close as JavaScript comes to 2^63 - 1.
+      .toEqual({ assignedIPv4: 0, assignedIPv6: 0, availableIPv4: 0, availableIPv6: 2 ** 63 });
+    expect(await berth.controller.log()).not.toContain('could not be written');
   });
 
   it('say who holds what and why the other nodes do not', async () => {
