@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureControlPlane } from '../../infra/controlplane/build.ts';
-import { type ControlPlane, controlPlane, startControlPlane } from './controlplane.ts';
+import { type ControlPlane, type ControlPlaneUser, controlPlane, startControlPlane } from './controlplane.ts';
 import { harnessEnvironment } from './environment.ts';
 import { batch, buildNet, type LabNet, type LabNode, runIn, whyNoLab } from './metal-net.ts';
 import {
@@ -30,6 +30,10 @@ export interface LabOptions {
   readonly pods?: boolean;
   /** Further arguments of kube-apiserver. */
   readonly apiServerArgs?: readonly string[];
+  /** `RBAC` denies what no role allows; everything is allowed unless given. */
+  readonly authorization?: 'RBAC';
+  /** People beside the cluster's administrator. */
+  readonly users?: readonly ControlPlaneUser[];
 }
 
 /** What curl from the client got. */
@@ -141,8 +145,8 @@ export async function startMetalLab(options: LabOptions = {}): Promise<MetalLab>
   try {
     const { net, remove } = await buildNet(dir);
     undo.push(remove);
-    const { apiServerArgs = [] } = options;
-    const plane = await startControlPlane({ address: net.host.ipv4, apiServerArgs });
+    const { apiServerArgs = [], users = [], authorization = 'AlwaysAllow' } = options;
+    const plane = await startControlPlane({ address: net.host.ipv4, apiServerArgs, authorization, users });
     undo.push(() => plane.stop());
     const lab = new Lab({ net, plane, dir, stop, ended: (step) => void undo.push(step) });
     await lab.furnish(options);

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { type ControlPlane, describeWithControlPlane, startControlPlane } from '../harness/controlplane.ts';
+import { berth as command } from '../fixtures/command-line.ts';
 import { LabBerth } from '../harness/metal-berth.ts';
 import { describeWithMetalLab, type MetalLab, startMetalLab } from '../harness/metal-lab.ts';
 import { runIn } from '../harness/metal-net.ts';
@@ -152,7 +153,10 @@ await describeWithMetalLab('speakers under exactly the role of the manifests', {
   const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 
   beforeAll(async () => {
-    lab = await startMetalLab({ apiServerArgs: ['--authorization-mode=RBAC'] });
+    lab = await startMetalLab({
+      authorization: 'RBAC',
+      users: [{ name: 'reader', groups: ['berth-users'] }],
+    });
     const roles = [...manifestsOf('.'), ...manifestsOf('speaker')].filter(({ kind }) => /Role/.test(kind));
     for (const role of roles) {
       // The lab has one namespace for both users.
@@ -217,6 +221,29 @@ await describeWithMetalLab('speakers under exactly the role of the manifests', {
       // As close as JavaScript comes to 2^63 - 1.
       .toEqual({ assignedIPv4: 0, assignedIPv6: 0, availableIPv4: 0, availableIPv6: 2 ** 63 });
     expect(await berth.controller.log()).not.toContain('could not be written');
+  });
+
+  it('people see who announces what under their roles, and without them why not', async () => {
+    const argv = ['status', '--kubeconfig', lab.plane.kubeconfig('reader'), '--provider', 'metal'];
+    const roles = manifestsOf('optional').filter(({ metadata }) => metadata.name !== 'berth-endpoints');
+    const isPlan = ({ metadata }: Manifest): boolean => metadata.name === 'berth-plan';
+    for (const role of roles.filter(isPlan)) await lab.send('POST', pathOf(role), role);
+    await expect
+      .poll(async () => (await command(argv)).err, { timeout: 10_000 })
+      .toContain('Answered by the');
+    const before = await command(argv);
+    expect([before.code, before.err]).toEqual([
+      0,
+      expect.stringMatching(/of metal is not known: .*forbidden/),
+    ]);
+    for (const role of roles.filter((one) => !isPlan(one))) await lab.send('POST', pathOf(role), role);
+    const [address = ''] = await lab.addressesOf('web');
+    const holder = await berth.holderOf(address);
+    await expect
+      .poll(async () => (await command(argv)).out.split('\n').map((line) => line.split(/ {3,}/)), {
+        timeout: 10_000,
+      })
+      .toContainEqual([address, holder, 'all', expect.any(String), expect.any(String)]);
   });
 
   it('say who holds what and why the other nodes do not', async () => {

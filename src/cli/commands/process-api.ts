@@ -26,7 +26,7 @@ export interface ProcessApiOptions {
   readonly signal: AbortSignal;
   /** Who writes the events. */
   readonly instance: string;
-  /** Told of what cannot be listed or watched, before it is tried again; else it is logged. */
+  /** Told of what cannot be read for the first time, before it is tried again; all trouble is logged without it. */
   readonly onTrouble?: (error: unknown) => void;
 }
 
@@ -81,8 +81,9 @@ function live<T>(
     onTrouble({ error, retryInMs }) {
       isAbsent = isApiError(error, 'ApiNotFound');
       if (isAbsent) absent.resolve();
-      else if (onTrouble !== undefined) onTrouble(error);
-      else log.warn({ path, error: String(error), retryInMs }, 'watch broken');
+      else if (onTrouble !== undefined) {
+        if (!watch.isSynced) onTrouble(error);
+      } else log.warn({ path, error: String(error), retryInMs }, 'watch broken');
       onChange();
     },
   });
