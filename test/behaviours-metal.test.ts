@@ -118,6 +118,15 @@ describe('F address allocation', () => {
     expect([world.addresses(), world.condition()]).toEqual(['192.0.2.1', 'True Provisioned']);
   });
 
+  it.each([
+    ['a host name', [{ hostname: 'garbage' }]],
+    ['text that is no address', [{ ip: 'garbage' }]],
+    ['an address of nobody’s pool', [{ ip: '203.0.113.9' }]],
+  ])('B69 a status with %s is cleared, and an address is assigned', async (_what, ingress) => {
+    await metalWorld({ a: ONE }, [{ ingress }]);
+    expect([world.addresses(), world.condition()]).toEqual(['192.0.2.1', 'True Provisioned']);
+  });
+
   it('B70 the same address survives a restart, and what is assigned is read before anything new is given', async () => {
     await metalWorld({ a: { addresses: ['192.0.2.1-192.0.2.3'] } }, [{ name: 'b' }]);
     expect(world.addresses('default/b')).toBe('192.0.2.1');

@@ -11,6 +11,11 @@ const BERTH = fileURLToPath(new URL('../../src/bin/berth.mjs', import.meta.url))
 
 const excluded = 'node.kubernetes.io/exclude-from-external-load-balancers';
 
+interface RawStatus {
+  readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
+  readonly status?: { readonly node?: string };
+}
+
 interface Found {
   readonly announcements: readonly [
     { readonly told: string; readonly announcements: readonly Announcement[] },
@@ -58,6 +63,25 @@ await describeWithMetalLab('who announces what', {}, () => {
     return found.find(([name]) => name === node)?.[2];
   }
 
+  /** `/metrics` of a speaker, which says in its claim where that is. */
+  async function metricsOf(node: string): Promise<string> {
+    const { items } = await lab.send<{ items: readonly RawStatus[] }>(
+      'GET',
+      '/apis/metallb.io/v1beta1/servicel2statuses',
+    );
+    const claims = items
+      .filter(({ status }) => status?.node === node)
+      .map(
+        ({ metadata }) => JSON.parse(metadata.annotations['berth.dev/claim'] ?? '{}') as { endpoint: string },
+      );
+    return await runIn(lab.node(node).namespace, ['curl', '-sf', `${claims[0]?.endpoint}/metrics`]);
+  }
+
+  function value(text: string, name: string, address: string): number {
+    const line = text.split('\n').find((one) => one.startsWith(`metallb_layer2_${name}{ip="${address}"} `));
+    return Number(line?.split(' ').at(-1));
+  }
+
   const holders = (): Promise<readonly (readonly string[])[]> => rows(['status'], 'ADDRESS ');
 
   it('berth status names address, holder, time and reason, and follows a failover', async () => {
@@ -84,6 +108,20 @@ await describeWithMetalLab('who announces what', {}, () => {
       .poll(async () => (await holders()).map(([, holder]) => holder), { timeout: 10_000 })
       .toEqual([second]);
     berth.startMissing();
+  });
+
+  it('the metrics of the holder have the names that dashboards know, and follow', async () => {
+    const [[address = '', holder = ''] = []] = await holders();
+    const received = async (): Promise<number> =>
+      value(await metricsOf(holder), 'requests_received', address);
+    const before = await received();
+    await berth.holdersOf(address);
+    expect(await received()).toBeGreaterThan(before);
+    const text = await metricsOf(holder);
+    expect(value(text, 'responses_sent', address)).toBeGreaterThan(0);
+    expect(value(text, 'gratuitous_sent', address)).toBeGreaterThan(0);
+    const announced = `metallb_speaker_announced{service="lab/web",protocol="layer2",node="${holder}",ip="${address}"} 1`;
+    expect(text.split('\n')).toContain(announced);
   });
 
   it('berth explain lists each node with the reason why it is not the holder', async () => {
