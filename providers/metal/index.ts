@@ -25,6 +25,7 @@ export function createMetal(config: MetalConfig, host: Host): Provider<MetalLoad
     capabilities,
     settings: {},
     secrets: [SECRET],
+    announces: true,
     pools: () => sources.pools().pools.map(({ pool }) => pool),
     poolPatches: (usage) => poolPatches(sources.objects(), usage),
     quarantined: () => sources.quarantine.addresses,

@@ -27,6 +27,8 @@ export interface StatusEntry {
   readonly key: ServiceKey;
   readonly provider: string;
   readonly addresses: readonly string[];
+  /** Whether the provider's own processes answer for them; see `ProviderFactory.announcements`. */
+  readonly announced: boolean;
   readonly ports: readonly string[];
   readonly state: 'True' | 'False' | 'Unknown';
   readonly reason: string;
@@ -44,6 +46,8 @@ export interface Explanation {
   readonly message: string;
   readonly remedy: string;
   readonly addresses: readonly string[];
+  /** Whether the provider's own processes answer for them. */
+  readonly announced: boolean;
   /** `80/TCP to node port 30080`, in the Service's order. */
   readonly ports: readonly string[];
   readonly notes: readonly Note[];
@@ -98,6 +102,7 @@ export class Inspector {
           key: keyOf(service),
           provider: runtime.provider.name,
           addresses: addressesOf(service.ingress),
+          announced: runtime.provider.announces === true,
           ports: service.ports.map(portText),
           state: verdict?.status ?? 'Unknown',
           reason: verdict?.reason ?? 'Ensuring',
@@ -123,6 +128,7 @@ export class Inspector {
       lifecycle,
       ...reason,
       addresses: addressesOf(service.ingress),
+      announced: runtime?.provider.announces === true,
       ports: service.ports.map((port) =>
         port.nodePort === 0 ? portText(port) : `${portText(port)} to node port ${port.nodePort}`,
       ),
@@ -258,6 +264,7 @@ export class Inspector {
       message: `there is no Service ${key}`,
       remedy: 'Check namespace and name with `kubectl get services --all-namespaces`',
       addresses: [],
+      announced: false,
       ports: [],
       notes: [],
       nodes: [],

@@ -75,6 +75,7 @@ const OPTIONAL = [
   'planner',
   'settleMs',
   'secrets',
+  'announces',
   'targetsOf',
   'nodeLabelsOf',
   'check',

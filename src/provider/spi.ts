@@ -262,6 +262,8 @@ export interface Provider<
   apply(step: Step, observed: Observed<L, S, E>, signal: AbortSignal): Promise<Change<L, S, E>>;
   /** What the Service's status should say. Pure. */
   ingress(desired: LoadBalancer<Settings>, observed: L | undefined): IngressResult;
+  /** Whether its addresses are answered for by processes of its own, whom `ProviderFactory.announcements` asks. */
+  readonly announces?: boolean;
   /** Secrets that processes of the provider share; the controller makes those that are missing in its namespace. */
   readonly secrets?: readonly SecretDeclaration[];
   /** Lets go of sockets, processes and timers. Never throws. */

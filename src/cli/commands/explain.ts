@@ -27,8 +27,9 @@ export async function explainCommand(
     look: ({ controller }, client) => controller.inspect.explain(keyIn(client.namespace)),
   });
   const { out } = invocation.terminal;
-  const { key, provider, addresses } = explanation;
-  const questions = provider === undefined || addresses.length === 0 ? [] : [{ provider, services: [key] }];
+  const { key, provider, addresses, announced } = explanation;
+  const asks = provider !== undefined && announced && addresses.length > 0;
+  const questions = asks ? [{ provider, services: [key] }] : [];
   const found = await findAnnouncements(invocation, questions);
   tellSource(invocation, source);
   tellAnnouncementSource(invocation, found);

@@ -24,9 +24,9 @@ export async function statusCommand(invocation: Invocation): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-/** The Services that have an address, by provider. */
+/** The Services whose addresses somebody announces, by provider. */
 function questionsAbout(services: readonly StatusEntry[]): readonly Question[] {
-  const addressed = services.filter(({ addresses }) => addresses.length > 0);
+  const addressed = services.filter(({ announced, addresses }) => announced && addresses.length > 0);
   const byProvider = Map.groupBy(addressed, ({ provider }) => provider);
   return [...byProvider].map(([provider, those]) => ({ provider, services: those.map(({ key }) => key) }));
 }

@@ -18,6 +18,7 @@ function anEntry(overrides: Partial<StatusEntry> = {}): StatusEntry {
   return {
     key: 'default/web',
     provider: 'local',
+    announced: false,
     addresses: ['127.80.0.1'],
     ports: ['8080/TCP'],
     state: 'True',
