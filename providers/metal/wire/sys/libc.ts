@@ -48,10 +48,15 @@ export const read: (...args: [fd: number, bytes: Bytes, length: number]) => numb
 export const recvmmsg: (
   ...args: [fd: number, vector: Bytes, length: number, flags: number, timeout: null]
 ) => number = libc.func('int recvmmsg(int fd, void *vector, uint length, int flags, void *timeout)');
-/** poll(2). */
-export const poll: (fds: Bytes, count: number, timeoutMs: number) => number = libc.func(
-  'int poll(void *fds, ulong count, int timeout)',
-);
+/** epoll_create1(2). */
+export const epollCreate: (flags: number) => number = libc.func('int epoll_create1(int flags)');
+/** epoll_ctl(2). */
+export const epollControl: (...args: [epoll: number, operation: number, fd: number, event: Bytes]) => number =
+  libc.func('int epoll_ctl(int epoll, int operation, int fd, void *event)');
+/** epoll_wait(2). */
+export const epollWait: (
+  ...args: [epoll: number, events: Bytes, count: number, timeoutMs: number]
+) => number = libc.func('int epoll_wait(int epoll, void *events, int count, int timeout)');
 /** eventfd(2). */
 export const eventfd: (initial: number, flags: number) => number = libc.func(
   'int eventfd(uint initial, int flags)',

@@ -5,6 +5,8 @@ import type { Poller } from '../sys/poller.ts';
 const MAX_WAIT_MS = 50;
 /** A longer gap between two turns is a stall: somebody stopped us (a signal, a debugger, a starved machine). */
 export const STALL_MS = 200;
+/** Rounds of reading after a stall; a round takes a frame of each socket, and their memory holds a few thousand. */
+const DRAIN_ROUNDS = 20_000;
 /** Timers run in one turn. */
 const TIMERS_PER_TURN = 64;
 
@@ -58,7 +60,7 @@ export class Loop {
   /** Reads everything that waits in the sockets. */
   drain(): void {
     const { poller } = this.#parts;
-    for (let round = 0; round < 100 && poller.wait(0) > 0; round++) poller.dispatch();
+    for (let round = 0; round < DRAIN_ROUNDS && poller.wait(0) > 0; round++) poller.dispatch();
   }
 
   #turns(): void {

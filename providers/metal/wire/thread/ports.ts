@@ -16,8 +16,6 @@ import type { WireEvents, WireInterface } from '../types.ts';
 
 /** Groups joined or left in one turn of the loop: each takes the kernel some 50 µs, and answers must not wait for thousands. */
 const GROUPS_PER_TURN = 32;
-/** Batches that one socket gets before the others have their turn. */
-const MAX_BATCHES = 8;
 
 /** What the ports work with. */
 export interface PortsParts {
@@ -152,8 +150,8 @@ export class Ports {
       arp = new PacketSocket(item.index, ETHERTYPE.arp);
       const ndp = item.ndp ? new PacketSocket(item.index, ETHERTYPE.ipv6) : undefined;
       const port = openPort(item, arp, ndp);
-      this.#parts.poller.add(arp.fd, () => this.#drain(port, port.arp, this.#parts.onArp));
-      if (ndp !== undefined) this.#parts.poller.add(ndp.fd, () => this.#drain(port, ndp, this.#parts.onNdp));
+      this.#parts.poller.add(arp.fd, () => this.#take(port, port.arp, this.#parts.onArp));
+      if (ndp !== undefined) this.#parts.poller.add(ndp.fd, () => this.#take(port, ndp, this.#parts.onNdp));
       return port;
     } catch (error) {
       arp?.close();
@@ -172,18 +170,11 @@ export class Ports {
     port.groups?.close();
   }
 
-  #drain(port: OpenPort, socket: PacketSocket, handle: (port: Port, frame: Frame) => void): void {
-    const { receiver } = this.#parts;
-    for (let batch = 0; batch < MAX_BATCHES; batch++) {
-      const count = receiver.receive(socket.fd);
-      if (count < 0) return this.#parts.onSocketError();
-      if (count > 0 && this.#parts.stale()) return;
-      for (let i = 0; i < count; i++) {
-        const slot = receiver.slots[i];
-        if (slot !== undefined) handle(port, slot);
-      }
-      if (count < receiver.batch) return;
-    }
+  /** One frame a turn: whether more wait is the next wait's to tell, and who is answered waits for nothing else. */
+  #take(port: OpenPort, socket: PacketSocket, handle: (port: Port, frame: Frame) => void): void {
+    const frame = this.#parts.receiver.receiveOne(socket.fd);
+    if (frame === undefined) return this.#parts.onSocketError();
+    if (frame !== false && !this.#parts.stale()) handle(port, frame);
   }
 
   #filter(port: OpenPort): void {

@@ -3,6 +3,7 @@ import { nonceText } from '../codec/datagram.ts';
 import { ETHERTYPE } from '../codec/ethernet.ts';
 import { Counters } from '../engine/counters.ts';
 import { DEFAULT_EXCLUDE } from '../engine/interfaces.ts';
+import { warmUp } from '../engine/warm-up.ts';
 import { Throttle } from '../engine/throttle.ts';
 import { Timers } from '../engine/timers.ts';
 import { type EventReport, type PlainEvent, plainError, type Report, type WorkerInput } from '../protocol.ts';
@@ -103,6 +104,7 @@ export class WireThread {
       this.#monitor.drain();
       this.#scanLater();
     });
+    warmUp();
     this.#station.ports.scan();
     const role = this.#heart?.start();
     this.#tickedAt = now();
@@ -273,7 +275,7 @@ export class WireThread {
     this.#heart?.close();
     this.#monitor.close();
     // The main thread closes `wake`: it may write to it until it knows that this thread has ended.
-    this.#poller.remove(this.#wake);
+    this.#poller.close();
   }
 
   #end(error: unknown): never {
