@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { serveHttp, type HttpEndpoint, type HttpSources } from './http.ts';
+import { endpointOf, serveHttp, type HttpEndpoint, type HttpSources } from './http.ts';
 
 let endpoint: HttpEndpoint | undefined;
 afterEach(() => endpoint?.close());
@@ -85,5 +85,19 @@ describe('the HTTP endpoint', () => {
     await expect(serveHttp(sources, { host: '127.0.0.1', port: endpoint!.port })).rejects.toMatchObject({
       code: 'EADDRINUSE',
     });
+  });
+});
+
+describe('how others reach an endpoint', () => {
+  it.each([
+    [undefined, '127.0.0.1', 'http://127.0.0.1:8080'],
+    [undefined, '0.0.0.0', 'http://127.0.0.1:8080'],
+    [undefined, '::', 'http://[::1]:8080'],
+    [undefined, '2001:db8::1', 'http://[2001:db8::1]:8080'],
+    ['pod/berth-speaker/web-1', '0.0.0.0', 'pod/berth-speaker/web-1:8080'],
+    ['pod/berth-speaker/web-1', '127.0.0.1', undefined],
+    ['pod/berth-speaker/web-1', '::1', undefined],
+  ])('of %s that listens on %s', (pod, host, expected) => {
+    expect(endpointOf(pod, { host, port: 8080 })).toBe(expected);
   });
 });
