@@ -200,4 +200,30 @@ await describeWithMetalLab('who announces what', {}, () => {
       'was told by the ServiceL2Status objects: no speaker was reached from here',
     );
   });
+
+  it('a speaker in a pod is asked through the API server', async () => {
+    const [{ name: node = '', ipv4 = '' } = {}] = lab.net.nodes;
+    await berth.speaker(node).stop();
+    const pod = { namespace: 'lab', name: 'speaker-1' };
+    const pods = `/api/v1/namespaces/${pod.namespace}/pods`;
+    await lab.send('POST', pods, {
+      metadata: { name: pod.name },
+      spec: { nodeName: node, hostNetwork: true, containers: [{ name: 'speaker', image: 'berth' }] },
+    });
+    const address = { hostIP: ipv4, podIP: ipv4, podIPs: [{ ip: ipv4 }] };
+    await lab.send('PATCH', `${pods}/${pod.name}/status`, { status: { phase: 'Running', ...address } });
+    const env = ['env', `POD_NAME=${pod.name}`, `POD_NAMESPACE=${pod.namespace}`];
+    const args = ['speaker', '--node', node, '--kubeconfig', lab.plane.kubeconfig(), '--listen', '0.0.0.0:0'];
+    const where = ['--leader-elect-namespace', 'berth-system'];
+    const speaker = lab.start(node, 'speaker-pod', [...env, process.execPath, BERTH, ...args, ...where]);
+    try {
+      await lab.createService({ name: 'podded', policy: 'Local', pods: [node] });
+      const [given = ''] = await berth.addressesOf('podded');
+      expect(await berth.holderOf(given)).toBe(node);
+      const told = async (): Promise<string> => (await command(['status', ...options])).err;
+      await expect.poll(told, { timeout: 10_000 }).toContain(`told by the speaker of ${node}.`);
+    } finally {
+      await speaker.stop();
+    }
+  });
 });
