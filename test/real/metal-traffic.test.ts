@@ -1,9 +1,12 @@
 /** Traffic of a client through an announced address to a pod: real control plane, real kube-proxy, real frames. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LabBerth } from '../harness/metal-berth.ts';
+import type { ConnectionFound } from '../harness/metal-connection.ts';
 import { type Answer, describeWithMetalLab, type MetalLab, startMetalLab } from '../harness/metal-lab.ts';
 
+const CONNECTION_PROGRAM = fileURLToPath(new URL('../harness/metal-connection.ts', import.meta.url));
 const MODES = ['nftables', 'iptables'] as const;
 const CASES = [
   { policy: 'Cluster', family: 'IPv4' },
@@ -67,6 +70,42 @@ await describeWithMetalLab('traffic through an announced address', { kubeProxy: 
         expect(await berth.holderOf(address)).toBe(node);
         expect((await eventually(() => lab.curl(address))).pod).toBe(`${node}-0`);
       }
+    });
+
+    /** One connection from the client that is kept busy for so long, while something happens. */
+    async function connectionDuring(
+      address: string,
+      lastMs: number,
+      happens: () => Promise<void>,
+    ): Promise<ConnectionFound> {
+      const command = [process.execPath, CONNECTION_PROGRAM, address, '80', String(lastMs)];
+      const limitMs = lastMs + 10_000;
+      const [said] = await Promise.all([lab.atClient(command, { limitMs }), sleep(500).then(happens)]);
+      return JSON.parse(said) as ConnectionFound;
+    }
+
+    it('a rolling update of the speakers cuts no connection; a killed one does', async () => {
+      await lab.createService({ name: 'rolling' });
+      const [address = ''] = await berth.addressesOf('rolling');
+      const holder = await berth.holderOf(address);
+      await eventually(() => lab.curl(address));
+      const updated = await connectionDuring(address, 13_000, async () => {
+        for (const { name } of lab.net.nodes) {
+          const before = berth.speaker(name);
+          berth.startSpeaker(name);
+          await sleep(3_000);
+          await before.stop();
+        }
+        await lab.forgetNeighbours();
+      });
+      expect(updated.cut).toBe(false);
+      // The pause is the client's own, which asks anew who has the address at the end.
+      expect(updated.longestMs).toBeLessThan(1_000);
+      expect(updated.answers).toBeGreaterThan(200);
+      expect(await berth.holderOf(address)).toBe(holder);
+      const killed = await connectionDuring(address, 3_000, () => berth.speaker(holder).kill());
+      expect(killed.cut || killed.longestMs > 1_000).toBe(true);
+      berth.startSpeaker(holder);
     });
 
     it('traffic goes on through another node after the holder was taken off the network', async () => {
