@@ -16,5 +16,6 @@ export * from './plan/step.ts';
 export { systemClock, sleep } from './provider/clock.ts';
 export * from './provider/pool-config.ts';
 export type * from './provider/announcements.ts';
+export type * from './provider/doctor.ts';
 export type * from './provider/process.ts';
 export * from './provider/spi.ts';

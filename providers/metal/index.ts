@@ -2,7 +2,15 @@
  * Bare metal, the controller half: addresses from pools (MetalLB's IPAddressPools or the configuration file). The
  * other half, the speakers, announce what stands in the Services' status.
  */
-import { CONTRACT, type Announcements, type AnnouncementsHost, type Host, type Provider } from '@berth/core';
+import {
+  CONTRACT,
+  type Announcements,
+  type AnnouncementsHost,
+  type DoctorCheck,
+  type DoctorHost,
+  type Host,
+  type Provider,
+} from '@berth/core';
 import { capabilities } from './capabilities.ts';
 import { configSchema, type MetalConfig } from './config.ts';
 import { applied, ingress, plan, type MetalLoadBalancer } from './plan.ts';
@@ -50,5 +58,7 @@ createMetal.configSchema = configSchema;
 createMetal.processes = { speaker };
 createMetal.announcements = async (config: MetalConfig, host: AnnouncementsHost): Promise<Announcements> =>
   (await import('./announcements.ts')).announcements(config, host);
+createMetal.doctor = async (config: MetalConfig, host: DoctorHost): Promise<readonly DoctorCheck[]> =>
+  (await import('./doctor/index.ts')).doctor(config, host);
 
 export default createMetal;

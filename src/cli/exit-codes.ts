@@ -18,7 +18,8 @@ export const PLAN_HAS_CHANGES = EXIT.usage;
 
 const MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'done; for run, speaker and demo also: stopped by SIGTERM or SIGINT',
-  failed: 'something failed that has no code of its own, or not everything could be done',
+  failed:
+    'something failed that has no code of its own, not everything could be done, or a check of doctor failed',
   usage: 'wrong option, argument or configuration (and: plan --detailed-exitcode found changes)',
   environment:
     'this machine is not ready: Node version, kubeconfig, port in use, namespace of the Lease, CAP_NET_RAW',

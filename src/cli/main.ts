@@ -85,6 +85,7 @@ const LOG_LEVEL: Readonly<Record<CommandLine['name'], LogLevel>> = {
   plan: 'error',
   explain: 'error',
   status: 'error',
+  doctor: 'error',
   sweep: 'error',
   uninstall: 'error',
   'iam-policy': 'error',
@@ -103,6 +104,8 @@ async function dispatch(line: CommandLine, invocation: Invocation): Promise<Exit
       return await (await import('./commands/explain.ts')).explainCommand(invocation, line);
     case 'status':
       return await (await import('./commands/status.ts')).statusCommand(invocation);
+    case 'doctor':
+      return await (await import('./commands/doctor.ts')).doctorCommand(invocation, flags);
     case 'sweep':
       return await (await import('./commands/sweep.ts')).sweepCommand(invocation, flags);
     case 'uninstall':

@@ -1,9 +1,10 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { EXAMPLE, KINDS } from './config-file.ts';
-import { EXIT, exitCodeHelp, type ExitCode } from './exit-codes.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { finish, logLevelOption, option, outputOption, required, withCommon } from './options.ts';
 import type { Flags } from './settings.ts';
 import type { Terminal } from './terminal.ts';
-import { oneOf, text, wholeNumber, type ValueKind } from './values.ts';
+import { text, wholeNumber } from './values.ts';
 
 /** One command line, parsed: which command, and what it was told. */
 export type CommandLine =
@@ -20,6 +21,7 @@ export type CommandLine =
       readonly flags: Flags & { readonly delete?: boolean; readonly dryRun?: boolean };
     }
   | { readonly name: 'speaker'; readonly flags: Flags & SpeakerFlags }
+  | { readonly name: 'doctor'; readonly flags: Flags & DoctorFlags }
   | { readonly name: 'iam-policy'; readonly flags: Flags }
   | {
       readonly name: 'demo';
@@ -28,6 +30,12 @@ export type CommandLine =
         readonly port?: number;
       };
     };
+
+/** What only `berth doctor` is told. */
+export interface DoctorFlags {
+  readonly node?: string;
+  readonly local?: boolean;
+}
 
 /** What only `berth speaker` is told. */
 export interface SpeakerFlags {
@@ -79,6 +87,7 @@ function buildProgram(version: string, { out, err }: Terminal, take: Take): Comm
   addPlan(program, take);
   addExplain(program, take);
   addStatus(program, take);
+  addDoctor(program, take);
   addSweep(program, take);
   addUninstall(program, take);
   addSpeaker(program, take);
@@ -181,6 +190,22 @@ function addStatus(program: Command, take: Take): void {
   );
 }
 
+function addDoctor(program: Command, take: Take): void {
+  const command = program
+    .command('doctor')
+    .description(
+      'Look for what is wrong: API server, Lease, Services, and what the providers know of. Read-only.',
+    );
+  withCommon(command)
+    .addOption(
+      option('--node <name>', 'this machine is that node: look at its network, too (NODE_NAME)', text),
+    )
+    .option('--local', 'the same for a machine whose host name is the name of its Node');
+  finish(command, ['berth doctor --provider metal', 'berth doctor --provider metal --node node-1']).action(
+    (flags: Flags & DoctorFlags) => take({ name: 'doctor', flags }),
+  );
+}
+
 function addSweep(program: Command, take: Take): void {
   const command = program
     .command('sweep')
@@ -263,7 +288,6 @@ function addDemo(program: Command, take: Take): void {
   );
 }
 
-/** What every command takes that looks at a cluster. */
 function addPolicy(program: Command, take: Take): void {
   const command = program
     .command('iam-policy')
@@ -272,81 +296,4 @@ function addPolicy(program: Command, take: Take): void {
   finish(command, ['berth iam-policy --cluster-id ID > policy.json']).action((flags: Flags) =>
     take({ name: 'iam-policy', flags: { provider: ['aws'], ...flags } }),
   );
-}
-
-function withCommon(command: Command): Command {
-  return command
-    .addOption(
-      option(
-        '--kubeconfig <file>',
-        "the kubeconfig (KUBECONFIG, ~/.kube/config, the pod's ServiceAccount)",
-        text,
-      ),
-    )
-    .addOption(option('--context <name>', 'a context of the kubeconfig other than its current one', text))
-    .addOption(
-      option(
-        '--provider <provider>',
-        'name, path or npm package of a provider; may be repeated (local)',
-        text,
-      ).argParser((value: string, before: readonly string[] | undefined) => [
-        ...(before ?? []),
-        required(text, value),
-      ]),
-    )
-    .addOption(
-      option(
-        '--default-provider <name>',
-        'serves Services without a class; none leaves them to others',
-        text,
-      ),
-    )
-    .addOption(option('--cluster-id <id>', "the cluster's identity (UID of the namespace kube-system)", text))
-    .addOption(option('--cluster-name <name>', "the cluster's name, for people (kubernetes)", text))
-    .addOption(
-      option(
-        '--leader-elect-namespace <namespace>',
-        "where the Lease is (the pod's, else berth-system)",
-        text,
-      ),
-    )
-    .addOption(option('--aws-vpc-id <id>', "aws: the VPC (that of the nodes' instances)", text))
-    .addOption(
-      option(
-        '--cluster-policy-health-check <kind>',
-        'aws: how nodes are probed with policy Cluster; kube-proxy asks its port 10256, so that nodes drain (tcp)',
-        oneOf(['tcp', 'kube-proxy']),
-      ),
-    )
-    .addOption(option('--config <file>', 'YAML with settings of these names; a flag wins over it', text))
-    .addOption(outputOption())
-    .addOption(logLevelOption());
-}
-
-function outputOption(): Option {
-  return option('-o, --output <form>', 'table or json, on standard output (table)', oneOf(['table', 'json']));
-}
-
-function logLevelOption(): Option {
-  return option('--log-level <level>', 'debug, info, warn or error, on standard error', KINDS.logLevel);
-}
-
-function option<T>(flags: string, description: string, kind: ValueKind<T>): Option {
-  return new Option(flags, description).argParser((value: string) => required(kind, value));
-}
-
-function required<T>(kind: ValueKind<T>, value: string): T {
-  const parsed = kind.parse(value);
-  if (parsed === undefined) throw new InvalidArgumentError(`Expected ${kind.expected}.`);
-  return parsed;
-}
-
-function finish(command: Command, lines: readonly string[]): Command {
-  return command
-    .allowExcessArguments(false)
-    .addHelpText('after', `\n${exitCodeHelp()}\n\n${examples(lines)}`);
-}
-
-function examples(lines: readonly string[]): string {
-  return `Examples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 }

@@ -91,6 +91,7 @@ export class KubeClient {
   readonly #connection: Connection;
   readonly #options: ClientOptions;
   readonly #limiter: Limiter;
+  #serverDate: string | undefined;
 
   constructor(connection: Connection, options: ClientOptions = {}) {
     this.#connection = connection;
@@ -101,6 +102,11 @@ export class KubeClient {
   /** The server's base URL. */
   get server(): string {
     return this.#connection.server.href;
+  }
+
+  /** The server's header `Date` of the newest answer (RFC 9110 §6.6.1), in whole seconds. */
+  get serverDate(): string | undefined {
+    return this.#serverDate;
   }
 
   /** The namespace of the kubeconfig's context, or of the pod. */
@@ -166,6 +172,7 @@ export class KubeClient {
       this.#authorized(request, false, async (authorization, wanted, begun) => {
         const answer = await exchange(authorization, wanted);
         begun(String(answer.status));
+        this.#serverDate = answer.date;
         return answer.text;
       });
     return request.urgent ? attempt() : this.#limiter.run(attempt, request.signal);

@@ -20,6 +20,8 @@ export interface Exchange {
 export interface Answer {
   readonly status: number;
   readonly text: string;
+  /** The server's header `Date` (RFC 9110 §6.6.1), which counts seconds. */
+  readonly date: string | undefined;
 }
 
 /**
@@ -30,7 +32,7 @@ export function exchange(authorization: Authorization, wanted: Exchange): Promis
   return perform(authorization, wanted, async (response) => {
     const text = await readText(response);
     const status = response.statusCode ?? 0;
-    if (status >= 200 && status < 300) return { status, text };
+    if (status >= 200 && status < 300) return { status, text, date: response.headers.date };
     throw errorFromAnswer({ what: wanted.what, status, text, retryAfter: response.headers['retry-after'] });
   });
 }

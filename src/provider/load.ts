@@ -4,6 +4,7 @@ import type { SchemaIssue } from '../model/settings.ts';
 import { ProviderLoadError } from './load-error.ts';
 import { coreDirectory, isPath, moduleOfPackage, moduleOfPath } from './resolve.ts';
 import type { AnnouncementsOf } from './announcements.ts';
+import type { DoctorOf } from './doctor.ts';
 import type { ProviderProcess } from './process.ts';
 import { CONTRACT, type Host, type Provider, type ProviderCommand, type ProviderFactory } from './spi.ts';
 
@@ -92,6 +93,20 @@ export async function loadAnnouncements(
   return announcements === undefined
     ? undefined
     : { announcements, config: await validated(factory, request) };
+}
+
+/**
+ * Finds the checks of a provider's own, with the provider's validated configuration; `undefined` when it has none. The
+ * provider itself is not made.
+ *
+ * @throws ProviderLoadError as `loadProvider` does.
+ */
+export async function loadDoctor(
+  request: Omit<LoadRequest, 'host'>,
+): Promise<{ readonly doctor: DoctorOf; readonly config: unknown } | undefined> {
+  const factory = await importFactory(request);
+  const { doctor } = factory;
+  return doctor === undefined ? undefined : { doctor, config: await validated(factory, request) };
 }
 
 async function importFactory({ spec, from }: Omit<LoadRequest, 'host'>): Promise<ProviderFactory> {

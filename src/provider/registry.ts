@@ -3,7 +3,14 @@ import type { Service } from '../model/service.ts';
 import { ProviderLoadError } from './load-error.ts';
 
 export { ProviderLoadError, type ProviderLoadCode } from './load-error.ts';
-export { loadAnnouncements, loadCommand, loadProcess, loadProvider, type LoadRequest } from './load.ts';
+export {
+  loadAnnouncements,
+  loadCommand,
+  loadDoctor,
+  loadProcess,
+  loadProvider,
+  type LoadRequest,
+} from './load.ts';
 
 /** The value of `--default-provider` that leaves Services without a class to others. */
 export const NO_DEFAULT = 'none';

@@ -13,6 +13,7 @@ import type { Schema, SettingsTable } from '../model/settings.ts';
 import type { PoolUsage } from '../plan/pool-usage.ts';
 import type { Json, Step } from '../plan/step.ts';
 import type { AnnouncementsOf } from './announcements.ts';
+import type { DoctorOf } from './doctor.ts';
 import type { ProviderProcess } from './process.ts';
 
 /** The version of this contract. A provider states the one it was written for; another one is refused at start. */
@@ -283,6 +284,8 @@ export interface ProviderFactory<Config = unknown> {
   readonly processes?: Readonly<Record<string, ProviderProcess<Config>>>;
   /** Who answers for the addresses, where the provider's own processes do. Needs no provider to be made. */
   readonly announcements?: AnnouncementsOf<Config>;
+  /** What `berth doctor` looks at beside the core's own checks. Needs no provider to be made. */
+  readonly doctor?: DoctorOf<Config>;
 }
 
 /** A command of a provider: prints something that follows from its configuration. */

@@ -1,5 +1,7 @@
 import { Transient, type ProcessHost } from '@berth/core';
 import type { MetalConfig } from '../config.ts';
+import { nodeChecks, type NodeReport } from '../doctor/node.ts';
+import { fileText } from '../doctor/readers.ts';
 import { startWire, type Wire } from '../wire/index.ts';
 import { ClusterWatch } from './cluster.ts';
 import { metricsText } from './metrics.ts';
@@ -68,9 +70,23 @@ class SpeakerRun {
       ready: () => this.#speaker?.ready ?? false,
       metrics: () =>
         this.#speaker === undefined ? '' : metricsText(this.#speaker.counts(), this.#wire?.stats()),
-      answer: (question) => (question === 'announcements' ? this.#speaker?.report() : undefined),
+      answer: (question) =>
+        question === 'doctor'
+          ? this.#nodeReport()
+          : question === 'announcements'
+            ? this.#speaker?.report()
+            : undefined,
     });
     this.#endpoint = endpoint;
+  }
+
+  /** What `berth doctor` wants to know of this node. */
+  #nodeReport(): NodeReport | undefined {
+    const wire = this.#wire;
+    if (wire === undefined) return undefined;
+    const { options, clock } = this.#host;
+    const checks = nodeChecks(options.node, { interfaces: () => wire.interfaces(), file: fileText });
+    return { node: options.node, now: new Date(clock.now()).toISOString(), checks };
   }
 
   /** Reads what is needed, opens the sockets and takes part. */
