@@ -76,6 +76,7 @@ export class Loop {
     if (this.#running) setImmediate(() => this.#turns());
   }
 
+  /** Who was answered often runs only when this thread waits again, so a turn looks at the clock once. */
   #turn(): void {
     const { poller, timers, now, busy, work, onStall } = this.#parts;
     const ready = poller.wait(busy() ? 0 : this.#timeout());
@@ -85,14 +86,15 @@ export class Loop {
     if (gap > STALL_MS) onStall(gap);
     else if (ready > 0) poller.dispatch();
     // Before the timers: a question may only go out when the kernel's filter lets its answer in.
-    work();
-    timers.runDue(now(), TIMERS_PER_TURN);
+    if (busy()) work();
+    const { next } = timers;
+    if (next !== undefined && next <= woke) timers.runDue(now(), TIMERS_PER_TURN);
   }
 
+  /** Counted from when the turn before woke, so what is due comes later by as long as that turn took. */
   #timeout(): number {
-    const { timers, now } = this.#parts;
-    const { next } = timers;
+    const { next } = this.#parts.timers;
     if (next === undefined) return MAX_WAIT_MS;
-    return Math.min(MAX_WAIT_MS, Math.max(0, Math.ceil(next - now())));
+    return Math.min(MAX_WAIT_MS, Math.max(0, Math.ceil(next - this.#last)));
   }
 }

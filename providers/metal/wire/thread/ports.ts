@@ -72,15 +72,15 @@ export class Ports {
     this.#dirty = true;
   }
 
-  /** Whether groups are still to be joined or left: `apply` has more to do. */
+  /** Whether `apply` has something to do: filters do not fit, or groups are still to be joined or left. */
   get busy(): boolean {
+    if (this.#dirty) return true;
     for (const port of this.#ports) if (port.moving) return true;
     return false;
   }
 
   /** Filters follow the addresses at once, groups a bounded number at a time. */
   apply(): void {
-    if (!this.#dirty && !this.busy) return;
     const filters = this.#dirty;
     this.#dirty = false;
     for (const port of this.#ports) {
