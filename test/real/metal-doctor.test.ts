@@ -71,7 +71,7 @@ await describeWithMetalLab('berth doctor', {}, () => {
   it('finds nothing wrong where nothing is, says what it looked at, and ends with 0', async () => {
     await expect.poll(wrong, { timeout: 20_000, interval: 500 }).toEqual([]);
     const { code, out } = await doctor();
-    expect(code, out).toBe(0);
+    expect({ code, out }).toMatchObject({ code: 0 });
     expect(out).toMatch(/^OUTCOME +BY +CHECK +SUBJECT +MESSAGE\n/);
     expect(out).toMatch(/ok +berth +controller +- +.* holds the Lease berth-system\/berth-controller/);
     expect(out).toMatch(
