@@ -7,7 +7,7 @@ export class MissingCapability extends Denied {
     super('MissingCapability', {
       message: 'the speaker lacks CAP_NET_RAW, without which it can neither answer ARP nor NDP',
       remedy:
-        "in the DaemonSet's container set securityContext.capabilities.add to [NET_RAW] " +
+        "In the DaemonSet's container set securityContext.capabilities.add to [NET_RAW] " +
         '(infra/manifests has it), or run `berth speaker` as root',
       cause,
     });
@@ -22,20 +22,31 @@ export class HeartbeatUnavailable extends Denied {
   }
 }
 
-/** What a failure in the worker means, classified by call and errno. */
+/** What it means that the worker has ended, or that it could not begin: nothing is answered any more. */
+export function wireEnded(error: PlainError): Error {
+  const known = wireError(error);
+  if (!(known instanceof Transient)) return known;
+  return new Transient('WireFailed', {
+    message: error.message,
+    remedy: 'The speaker has to be started again, which the kubelet does; if it lasts, the log has the cause',
+    cause: error,
+  });
+}
+
+/** What a failure in the worker that goes on means, classified by call and errno. */
 export function wireError(error: PlainError): Error {
   const { call, code, message } = error;
   if (code === 'EPERM' && (call === 'socket' || call === 'bind')) return new MissingCapability(message);
   if (code === 'EADDRNOTAVAIL') {
     return new HeartbeatUnavailable(
       'the address for heartbeats is on no interface of this node',
-      'let the speaker run in the host network (hostNetwork: true), and see whether the Node’s InternalIP is right',
+      'Let the speaker run in the host network (hostNetwork: true), and see whether the Node’s InternalIP is right',
     );
   }
   if (code === 'EADDRINUSE') {
     return new HeartbeatUnavailable(
       'the port for heartbeats is taken by another program',
-      'free UDP port 7947 on the node, or give all speakers another port',
+      'Find it with `ss -ulpn` and free UDP port 7947 on the node, which all speakers of the cluster use',
     );
   }
   return new Transient('WireFailed', {

@@ -13,7 +13,7 @@ import { closeSync, writeSync } from 'node:fs';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { IpAddress } from '@berth/core';
 import { Counters, counterMemory, MAX_SLOTS, PER_ADDRESS, REJECT_REASONS } from './engine/counters.ts';
-import { wireError } from './errors.ts';
+import { wireEnded, wireError } from './errors.ts';
 import type { Command, EventReport, Report, Result } from './protocol.ts';
 import {
   type AddressStats,
@@ -85,10 +85,10 @@ export async function startWire(options: WireOptions, signal?: AbortSignal): Pro
   const early: Report[] = [];
   const onReport = (report: Report): void =>
     void (report.type === 'ready' ? resolve(report) : early.push(report));
-  const onError = (error: Error): void => reject(wireError(error));
+  const onError = (error: Error): void => reject(wireEnded(error));
   const onAbort = (): void => reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
   worker.on('message', onReport).once('error', onError);
-  worker.once('exit', () => reject(wireError({ message: 'the wire’s thread ended while it started' })));
+  worker.once('exit', () => reject(wireEnded({ message: 'the wire’s thread ended while it started' })));
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
     const ready = await promise;
@@ -154,8 +154,8 @@ export class Wire extends EventEmitter<WireEvents> implements WireApi {
     this.#ticker = setInterval(() => Atomics.add(ticks, 0, 1), tickMs);
     this.#ticker.unref();
     worker.on('message', (report: Report) => this.#onReport(report));
-    worker.once('error', (error) => this.#fail(wireError(error)));
-    worker.once('exit', () => this.#fail(wireError({ message: 'the wire’s thread ended' })));
+    worker.once('error', (error) => this.#fail(wireEnded(error)));
+    worker.once('exit', () => this.#fail(wireEnded({ message: 'the wire’s thread ended' })));
     // The caller gets a turn to listen before what happened meanwhile is told.
     setImmediate(() => early.forEach((report) => this.#onReport(report)));
   }
@@ -311,7 +311,7 @@ export class Wire extends EventEmitter<WireEvents> implements WireApi {
   #ask(command: WithoutId<CommandWithId>): Promise<Result> {
     const id = this.#commandId++;
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    if (this.#ended) reject(wireError({ message: 'the wire’s thread has ended' }));
+    if (this.#ended) reject(wireEnded({ message: 'the wire’s thread has ended' }));
     else this.#pending.set(id, { resolve, reject });
     this.#tell({ ...command, id } as Command);
     return promise;
