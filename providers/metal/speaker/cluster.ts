@@ -7,6 +7,7 @@ import {
   type IpAddress,
   type IpFamily,
   familyOf,
+  keyOf,
   type LiveList,
   type Log,
   type Node,
@@ -39,6 +40,8 @@ export class ClusterWatch {
   readonly #statuses: LiveList<unknown>;
   readonly #told = new Set<string>();
   #endpoints: ReadonlyMap<ServiceKey, readonly Endpoint[]> | undefined;
+  /** The last view and what it was made of. */
+  #made: { readonly of: readonly unknown[]; readonly view: ReadonlyMap<string, GroupView> } | undefined;
 
   /** Begins to watch; `onChange` is called after every change. */
   constructor(api: ClusterApi, settings: ClusterSettings, onChange: () => void) {
@@ -81,8 +84,29 @@ export class ClusterWatch {
     this.#statuses.put(raw);
   }
 
-  /** The groups of addresses, as they are now. */
+  /** The groups of addresses, as they are now; the same object as before when nothing that matters to them changed. */
   view(facts: (node: NodeName) => Facts | undefined): ReadonlyMap<string, GroupView> {
+    const of = this.#sources(facts);
+    const made = this.#made;
+    if (made !== undefined && made.of.length === of.length && of.every((one, at) => one === made.of[at]))
+      return made.view;
+    const view = this.#makeView(facts);
+    this.#made = { of, view };
+    return view;
+  }
+
+  /** Everything that the view depends on, by identity. Most changes of a Service come before it has an address. */
+  #sources(facts: (node: NodeName) => Facts | undefined): readonly unknown[] {
+    const services = this.services.filter(({ ingress }) => ingress.length > 0);
+    const addressed = new Set(services.map(keyOf));
+    const slices = this.#slices.list().filter(({ service }) => addressed.has(service));
+    const others = [this.nodes, this.#pools.list(), this.#advertisements.list(), this.#statuses.list()];
+    const known = this.nodes.map(({ name }) => facts(name));
+    // Lengths, too, so that nothing that leaves one list passes for what comes into the next.
+    return [services, slices, ...others, known].flatMap((list) => [list.length, ...list]);
+  }
+
+  #makeView(facts: (node: NodeName) => Facts | undefined): ReadonlyMap<string, GroupView> {
     const { config, classes, ignoreExcludeLabel } = this.#settings;
     const ours = ({ namespace }: KubeObject): boolean =>
       config.namespace === undefined || namespace === config.namespace;

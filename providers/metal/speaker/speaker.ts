@@ -5,7 +5,7 @@
 import { keyOf, type Clock, type ClusterApi, type IpAddress, type Log, type Service } from '@berth/core';
 import { Agent, type AgentEffect, type AgentMessage, type AgentWorld } from '../election/agent.ts';
 import type { Facts } from '../election/payload.ts';
-import type { Effect, Group, NodeName } from '../election/types.ts';
+import type { Effect, NodeName } from '../election/types.ts';
 import { isIsolated, isLive } from '../election/view.ts';
 import type { Mac, WireApi, WirePeer } from '../wire/types.ts';
 import { internalIp, type ClusterWatch } from './cluster.ts';
@@ -20,6 +20,7 @@ import {
   type ReportSources,
   type SpeakerReport,
 } from './report.ts';
+import { GroupMemory } from './group-memory.ts';
 import { Looks } from './looks.ts';
 import type { GroupView } from './view.ts';
 
@@ -54,7 +55,7 @@ export class Speaker implements AgentWorld {
   readonly #facts = new Map<NodeName, Facts>();
   readonly #since = new Map<IpAddress, string>();
   readonly #conflicts = new Map<IpAddress, FoundConflict>();
-  readonly #signatures = new Map<string, { readonly text: string; readonly group: Group }>();
+  readonly #groups = new GroupMemory();
   readonly #failures = new Map<string, string>();
   readonly #gone = Promise.withResolvers<void>();
   #view: ReadonlyMap<string, GroupView> = new Map();
@@ -221,11 +222,22 @@ export class Speaker implements AgentWorld {
     this.#refreshedMs = clock.monotonic();
     const before = this.#view;
     this.#view = cluster.view((node) => this.#facts.get(node));
+    const { state } = this.agent;
+    const isKnown = this.#view === before && state.cluster !== undefined;
+    if (!isKnown || state.connected !== cluster.isConnected) this.#takeIn(before);
+    onAnnounced();
+    this.#refreshTookMs = clock.monotonic() - this.#refreshedMs;
+  }
+
+  /** Tells the election and the wire of a new view. */
+  #takeIn(before: ReadonlyMap<string, GroupView>): void {
+    const { cluster } = this.#parts;
     this.#setPeers().catch((error: unknown) =>
       this.#trouble('the peers could not be told to the wire', error),
     );
-    const groups = this.#groups();
-    if (groups !== undefined) this.agent.input({ type: 'groups', groups });
+    const groups = this.#groups.changed(this.#view);
+    if (groups !== undefined || this.agent.state.cluster === undefined)
+      this.agent.input({ type: 'groups', groups: groups ?? [] });
     const { nodes } = cluster;
     const ready = nodes.filter((node) => node.ready === 'True' && internalIp(node) !== undefined);
     const names = (list: readonly { readonly name: string }[]): ReadonlySet<string> =>
@@ -234,30 +246,6 @@ export class Speaker implements AgentWorld {
     this.agent.input({ type: 'connection', connected: cluster.isConnected });
     this.#followInterfaces(before);
     this.#tellFailures();
-    onAnnounced();
-    this.#refreshTookMs = clock.monotonic() - this.#refreshedMs;
-  }
-
-  /** The groups of the view, the same objects where nothing changed; `undefined` when nothing changed at all. */
-  #groups(): readonly Group[] | undefined {
-    let changed = this.#signatures.size !== this.#view.size || this.agent.state.cluster === undefined;
-    const groups = [...this.#view.values()].map(({ group }) => {
-      const text = JSON.stringify([
-        ...group.addresses,
-        ...group.eligible,
-        ...group.known,
-        group.former,
-        group.epoch,
-        group.failback,
-      ]);
-      const known = this.#signatures.get(group.key);
-      if (known?.text === text) return known.group;
-      changed = true;
-      this.#signatures.set(group.key, { text, group });
-      return group;
-    });
-    for (const key of this.#signatures.keys()) if (!this.#view.has(key)) this.#signatures.delete(key);
-    return changed ? groups : undefined;
   }
 
   async #setPeers(): Promise<void> {
