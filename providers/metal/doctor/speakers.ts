@@ -125,7 +125,8 @@ function states({ report }: SpeakerAnswer): readonly DoctorCheck[] {
   const check = 'speaker-state';
   const subject = report.node;
   if (report.isolated) {
-    const message = 'it hears no majority of the speakers, and takes nothing over until it does';
+    const message =
+      'it hears half or fewer of the speakers that it knows, so it may be the one that is cut off';
     const remedy = 'See the network of the node, and that UDP port 7947 passes between the nodes';
     return [{ check, subject, outcome: 'failed', message, remedy }];
   }

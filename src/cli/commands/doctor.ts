@@ -83,7 +83,10 @@ async function serverChecks(client: KubeClient, signal: AbortSignal): Promise<re
 async function controllerCheck({ settings, signal }: Invocation, client: KubeClient): Promise<DoctorCheck> {
   const { namespace } = settings.election;
   try {
-    return leaseCheck(await readControllerLease({ client, namespace, signal }), namespace, Date.now());
+    const lease = await readControllerLease({ client, namespace, signal });
+    // A wrong clock of this machine has a check of its own, and makes no fresh Lease stale.
+    const now = Date.parse(client.serverDate ?? '');
+    return leaseCheck(lease, namespace, Number.isNaN(now) ? Date.now() : now);
   } catch (error) {
     signal.throwIfAborted();
     return problemCheck('controller', error);
