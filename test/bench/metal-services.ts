@@ -31,17 +31,17 @@ export async function freeAddresses({ lab }: MetalBench, count: number): Promise
 
 /** Time to the first answer of Services created one after another. @param names for them. */
 async function firstAnswerTimes(bench: MetalBench, names: readonly string[]): Promise<readonly number[]> {
-  const { lab, berth } = bench;
-  const watch = await Watch.start(bench, await freeAddresses(bench, names.length), 4);
   const times: number[] = [];
-  try {
-    for (const name of names) {
-      const fromMs = await lab.createService({ name });
-      const [address = ''] = await berth.addressesOf(name);
+  for (const name of names) {
+    // The next one that is given; asking for more would be most of the machine's work.
+    const [address = ''] = await freeAddresses(bench, 1);
+    const watch = await Watch.start(bench, [address], 4);
+    try {
+      const fromMs = await bench.lab.createService({ name });
       times.push(await firstAnswerIn(watch, address, fromMs));
+    } finally {
+      await watch.stop();
     }
-  } finally {
-    await watch.stop();
   }
   return times;
 }
