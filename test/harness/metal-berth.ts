@@ -96,7 +96,16 @@ export class LabBerth {
   /** Starts the speaker of a node; one that runs there is to hand over to it. `args`: further ones, for it alone. */
   startSpeaker(node: string, args: readonly string[] = []): LabProcess {
     const { nodeArgs = [], speakerArgs = [], asPods = false } = this.#options;
-    const program = [process.execPath, ...nodeArgs, BERTH, 'speaker', '--node', node, ...speakerArgs, ...args];
+    const program = [
+      process.execPath,
+      ...nodeArgs,
+      BERTH,
+      'speaker',
+      '--node',
+      node,
+      ...speakerArgs,
+      ...args,
+    ];
     const command = asPods
       ? this.#inPod(program)
       : [...program, '--kubeconfig', this.#lab.plane.kubeconfig(USERS.speaker)];
@@ -114,7 +123,11 @@ export class LabBerth {
     writeFileSync(join(account, 'token'), plane.token(USERS.speaker), { mode: 0o600 });
     writeFileSync(join(account, 'namespace'), 'berth-system');
     const { hostname, port } = new URL(plane.url);
-    const variables = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port, HOME: '/nonexistent' };
+    const variables = {
+      KUBERNETES_SERVICE_HOST: hostname,
+      KUBERNETES_SERVICE_PORT: port,
+      HOME: '/nonexistent',
+    };
     const env = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
     return ['sh', '-c', IN_POD, 'sh', account, 'env', '-u', 'KUBECONFIG', ...env, ...program];
   }
