@@ -8,7 +8,10 @@ const source = {
 /** Real processes on a machine that others use, too: in CI a test that fails is tried again, and says so. */
 const retry = process.env['CI'] === 'true' ? 2 : 0;
 
-/** Two projects: `fast` needs nothing but Node; `real` needs real parts (control plane, root, ...) and says so. */
+/**
+ * Projects: `fast` needs nothing but Node; `real` needs real parts (control plane, root, ...) and says so; `after` looks at
+ * what a whole run of `real` left behind, and runs by itself after it (test/run.ts).
+ */
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -39,6 +42,7 @@ export default defineConfig({
           hookTimeout: 120_000,
         },
       },
+      { ...source, test: { name: 'after', include: ['test/after/**/*.test.ts'] } },
     ],
   },
 });

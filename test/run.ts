@@ -38,7 +38,12 @@ const parts: Tally[] = [];
 if (rest.length === 0) parts.push(...runChecks());
 if (!checksOnly) {
   if (!fast) await prepare();
-  parts.push(runVitest(fast ? ['--project', 'fast'] : [], rest));
+  const callsDir = join(results, 'calls');
+  rmSync(callsDir, { recursive: true, force: true });
+  process.env['BERTH_CALLS_DIR'] = callsDir;
+  const projects = fast ? ['fast'] : ['fast', 'real'];
+  parts.push(runVitest(projects, rest));
+  if (!fast && rest.length === 0) parts.push(runVitest(['after'], []));
 }
 const total = parts.reduce(add, { passed: 0, failed: 0, skipped: 0 });
 console.log(closingLine(total));
@@ -90,11 +95,12 @@ async function prepare(): Promise<void> {
 
 function runVitest(projects: readonly string[], rest: readonly string[]): Tally {
   mkdirSync(results, { recursive: true });
-  const report = join(results, 'vitest.json');
+  const report = join(results, `vitest-${projects.join('-')}.json`);
   rmSync(report, { force: true });
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const { status } = spawnSync(process.execPath, [vitest, 'run', ...projects, ...reporters, ...rest], {
+  const chosen = projects.flatMap((project) => ['--project', project]);
+  const { status } = spawnSync(process.execPath, [vitest, 'run', ...chosen, ...reporters, ...rest], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
   });

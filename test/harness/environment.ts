@@ -9,16 +9,24 @@ export interface HarnessEnvironment {
   readonly kubebuilderAssets?: string;
   /** `CI=true`: a part that the machine cannot give is a failing test instead of a skip. */
   readonly ci: boolean;
+  /** `BERTH_CALLS_DIR`: where the operations that a whole run calls are written down; set by `test/run.ts`. */
+  readonly callsDir?: string;
   /** The environment that child processes (Go, etcd, kube-apiserver) get. */
   readonly forChildren: Readonly<Record<string, string | undefined>>;
 }
 
 /** Reads the environment of this process; a relative `XDG_CACHE_HOME` is ignored, as the XDG specification asks. */
 export function harnessEnvironment(): HarnessEnvironment {
-  const { XDG_CACHE_HOME: cacheHome, KUBEBUILDER_ASSETS: assets, CI: ci } = process.env;
+  const {
+    XDG_CACHE_HOME: cacheHome,
+    KUBEBUILDER_ASSETS: assets,
+    CI: ci,
+    BERTH_CALLS_DIR: callsDir,
+  } = process.env;
   return {
     cacheDir: join(cacheHome && isAbsolute(cacheHome) ? cacheHome : join(homedir(), '.cache'), 'berth'),
     ...(assets ? { kubebuilderAssets: assets } : {}),
+    ...(callsDir ? { callsDir } : {}),
     ci: ci === 'true',
     forChildren: process.env,
   };

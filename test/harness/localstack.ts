@@ -14,6 +14,8 @@ export { ensureLocalStack } from '../../infra/localstack/install.ts';
 export interface LocalStackOptions {
   /** Default: `eu-west-1`, or `AWS_REGION` for an endpoint that is given. */
   readonly region?: string;
+  /** Whose calls these are: those of Berth are held against its IAM policy after a whole run. Default: `berth`. */
+  readonly calls?: 'berth' | 'test';
 }
 
 /** What an AWS SDK client's constructor takes. The SDK's own retries are off, so that calls can be counted. */
@@ -133,7 +135,13 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
     };
     try {
       await daemon.start(() => isReady(port));
-      return ownCloud({ port, dir, stop, region: options.region ?? 'eu-west-1' });
+      const { region = 'eu-west-1', calls = 'berth' } = options;
+      return ownCloud({
+        port,
+        dir,
+        region,
+        stop: calls === 'berth' ? () => noteCalls(port).then(stop) : stop,
+      });
     } catch (error) {
       await stop();
       // Between choosing a free port and using it somebody else may take it; the log is where that shows.
@@ -189,6 +197,15 @@ async function isReady(port: number): Promise<boolean> {
   }).catch(() => undefined);
   await response?.body?.cancel();
   return response?.ok ?? false;
+}
+
+/** Writes down what was called, for the test that runs after all others. */
+async function noteCalls(port: number): Promise<void> {
+  const { callsDir } = harnessEnvironment();
+  if (callsDir === undefined) return;
+  const operations = await operationsOf(`http://127.0.0.1:${port}`);
+  await mkdir(callsDir, { recursive: true });
+  await writeFile(join(callsDir, `${process.pid}-${port}.json`), JSON.stringify(operations));
 }
 
 interface OwnCloud {

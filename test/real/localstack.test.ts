@@ -23,7 +23,7 @@ await describeWithLocalStack(
   'the test cloud',
   () => {
     beforeAll(async () => {
-      cloud = await startLocalStack();
+      cloud = await startLocalStack({ calls: 'test' });
     });
     afterAll(() => cloud?.stop());
 
