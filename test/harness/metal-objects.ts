@@ -1,4 +1,6 @@
 /** Kubernetes objects of the metal lab. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import type { LabNet, LabNode } from './metal-net.ts';
 
 /** Namespace of the lab's Services. */
@@ -103,29 +105,9 @@ export function labPool({ pools }: LabNet): readonly (readonly [path: string, ob
   ];
 }
 
-/** The kinds of `metallb.io/v1beta1` that Berth reads or writes, without their schemas. */
-export const LAB_CRDS: readonly object[] = [
-  ['IPAddressPool', 'ipaddresspools'],
-  ['L2Advertisement', 'l2advertisements'],
-  ['ServiceL2Status', 'servicel2statuses'],
-].map(([kind = '', plural = '']) => ({
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: { name: `${plural}.metallb.io` },
-  spec: {
-    group: 'metallb.io',
-    scope: 'Namespaced',
-    names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
-    versions: [
-      {
-        name: 'v1beta1',
-        served: true,
-        storage: true,
-        subresources: { status: {} },
-        schema: {
-          openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
-        },
-      },
-    ],
-  },
-}));
+const CRDS = new URL('../../infra/manifests/crds/', import.meta.url);
+
+/** The kinds of `metallb.io/v1beta1` that Berth reads or writes, as they are shipped. */
+export const LAB_CRDS: readonly object[] = readdirSync(CRDS)
+  .toSorted()
+  .map((file) => parse(readFileSync(new URL(file, CRDS), 'utf8')) as object);
