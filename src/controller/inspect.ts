@@ -11,10 +11,12 @@ import { decide, plannedSteps, waitingFor, type Decision } from './decide.ts';
 import type { Cluster } from './ports.ts';
 import type { Reporter } from './report.ts';
 import type { ProviderRuntime } from './runtime.ts';
+import { sharedKey } from './shared.ts';
 import { verdictOf } from './status.ts';
 
-/** What `berth plan` prints of one Service. */
+/** What `berth plan` prints of one Service, or of what all load balancers of a provider share. */
 export interface PlanEntry {
+  /** `namespace/name`, or `shared:PROVIDER`. */
   readonly key: ServiceKey;
   readonly provider: string;
   readonly steps: readonly Step[];
@@ -84,11 +86,16 @@ export class Inspector {
     this.#options = options;
   }
 
-  /** What the next passes would do, Service by Service, sorted by key; Services that need nothing are left out. */
+  /**
+   * What the next passes would do: first to what load balancers share, then Service by Service, sorted by key. What needs
+   * nothing is left out.
+   */
   plan(): readonly PlanEntry[] {
-    return this.#services()
-      .flatMap((service) => this.#planOf(service))
-      .filter(({ steps, problem }) => steps.length > 0 || problem !== undefined);
+    const services = this.#services();
+    const shared = this.#options.runtimes.map((runtime) => this.#sharedEntry(runtime, services));
+    return [...shared, ...services.flatMap((service) => this.#planOf(service))].filter(
+      ({ steps, problem }) => steps.length > 0 || problem !== undefined,
+    );
   }
 
   /** One line for each Service that is ours, sorted by key. */
@@ -155,6 +162,28 @@ export class Inspector {
 
   #services(): readonly Service[] {
     return this.#options.cluster.services.list().toSorted((a, b) => compareText(keyOf(a), keyOf(b)));
+  }
+
+  /** As a pass does it: made before the first load balancer that needs it, gone after the last. */
+  #sharedEntry(runtime: ProviderRuntime, services: readonly Service[]): PlanEntry {
+    const { provider, needs, state } = runtime;
+    const ours = services.filter((service) => this.#options.serving(service) === runtime);
+    const wanted = ours.flatMap((service) => {
+      if (lifecycleOf(service, true) !== 'ensure') return [];
+      const decision = this.#decision(service, runtime);
+      return 'loadBalancer' in decision ? [decision.loadBalancer] : [];
+    });
+    const entry = { key: sharedKey(runtime), provider: provider.name };
+    if (wanted.length === 0 && (ours.length > 0 || state.view.loadBalancers.size > 0))
+      return { ...entry, steps: [] };
+    const all = new Set([...needs.all, ...wanted.flatMap((one) => provider.needs?.(one) ?? [])]);
+    const desired = {
+      targets: this.#options.targets(),
+      needs: [...all].toSorted(compareText),
+      complete: needs.complete,
+    };
+    const request = { scope: 'shared', desired: wanted.length === 0 ? undefined : desired } as const;
+    return { ...entry, steps: provider.plan(request, state.view) };
   }
 
   #planOf(service: Service): readonly PlanEntry[] {

@@ -56,6 +56,24 @@ describe('what all load balancers share', () => {
     expect(world.cloud.loadBalancers.size).toBe(8);
   });
 
+  it('is part of the plan: made before the load balancers, and removed after the last', async () => {
+    const group = new Group();
+    const world = await worldWith(group, { services: [] });
+    const planned = (): readonly string[] =>
+      world.controller.inspect.plan().flatMap(({ key, steps }) => steps.map(({ verb }) => `${verb} ${key}`));
+    expect(planned()).toEqual([]);
+    world.cluster.create({ name: 'web' });
+    expect(planned()[0]).toBe('create shared:memory');
+    expect(new Set(planned().slice(1))).toEqual(new Set(['create default/web']));
+    await world.settle();
+    expect(planned()).toEqual([]);
+    expect(group.exists).toBe(true);
+    world.cluster.delete('default/web');
+    await world.settle();
+    expect(group.exists).toBe(false);
+    expect(planned()).toEqual([]);
+  });
+
   it('goes with the last service, and not before', async () => {
     const group = new Group();
     const world = await worldWith(group, { services: [{ name: 'one' }, { name: 'two' }] });
