@@ -554,7 +554,7 @@ describe('a command that cannot do its work says in one line what to do, with it
           await files.file('wrong.yaml', JSON.stringify(config)),
         ];
       },
-      5,
+      2,
       /providers\.memory\.config\.latencyMs: .*Correct the value in the configuration\.$/,
     ],
     [

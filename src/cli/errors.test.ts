@@ -38,6 +38,11 @@ describe('an error that ends the process', () => {
       new ProviderLoadError('ProviderNotFound', details),
       { exitCode: EXIT.provider, lines: said },
     ],
+    [
+      'a configuration that its provider refuses',
+      new ProviderLoadError('ProviderConfigInvalid', details),
+      { exitCode: EXIT.usage, lines: said },
+    ],
     ['anything else', new Error('oh'), { exitCode: EXIT.failed, lines: ['oh'] }],
     ['no error at all', 'oh', { exitCode: EXIT.failed, lines: ['oh'] }],
   ])('%s has its exit code, and lines without a stack trace', (_what, error, verdict) => {

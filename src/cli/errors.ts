@@ -55,7 +55,10 @@ const LISTEN_REMEDIES: Readonly<Record<string, string>> = {
 export function verdictOf(error: unknown): Verdict {
   if (error instanceof UsageError) return { lines: error.problems, exitCode: EXIT.usage };
   if (error instanceof CommandFailed) return { lines: [error.message], exitCode: error.exitCode };
-  if (error instanceof ProviderLoadError) return { lines: [error.message], exitCode: EXIT.provider };
+  if (error instanceof ProviderLoadError) {
+    const exitCode = error.code === 'ProviderConfigInvalid' ? EXIT.usage : EXIT.provider;
+    return { lines: [error.message], exitCode };
+  }
   if (isApiError(error)) {
     const remedy = API_REMEDIES[error.code];
     const line = remedy === undefined ? error.message : withRemedy(error, remedy);
