@@ -24,6 +24,8 @@ import { LabProcess } from './metal-process.ts';
 
 /** How to start the lab. */
 export interface LabOptions {
+  /** Nodes have no InternalIP of IPv4: speakers hear each other over IPv6. */
+  readonly ipv6Only?: boolean;
   /** Mode of the kube-proxies; absent: none run. */
   readonly kubeProxy?: 'nftables' | 'iptables';
   /** Pods that answer on each node; default: when there are kube-proxies. */
@@ -181,12 +183,13 @@ class Lab implements MetalLab {
   }
 
   /** Objects, then proxies and pods. */
-  async furnish({ kubeProxy, pods = kubeProxy !== undefined }: LabOptions): Promise<void> {
+  async furnish({ kubeProxy, pods = kubeProxy !== undefined, ipv6Only = false }: LabOptions): Promise<void> {
     for (const name of [LAB_NAMESPACE, 'berth-system', 'metallb-system'])
       await this.send('POST', '/api/v1/namespaces', { metadata: { name } });
     for (const crd of LAB_CRDS)
       await this.send('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', crd);
-    for (const node of this.net.nodes) await this.send('POST', '/api/v1/nodes', labNodeObject(node));
+    for (const node of this.net.nodes)
+      await this.send('POST', '/api/v1/nodes', labNodeObject(node, ipv6Only));
     for (const [path, object] of labPool(this.net)) await this.#whenServed(path, object);
     if (pods) for (const node of this.net.nodes) this.#startPods(node);
     if (kubeProxy !== undefined) await this.#startProxies(kubeProxy);

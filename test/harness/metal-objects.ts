@@ -68,15 +68,15 @@ export function labSlices({ nodes }: LabNet, service: LabService): readonly obje
   }));
 }
 
-/** A Ready Node with InternalIPs of both families. */
-export function labNodeObject({ name, ipv4, ipv6, podCidrs }: LabNode): object {
+/** A Ready Node with InternalIPs of both families, or of IPv6 alone. */
+export function labNodeObject({ name, ipv4, ipv6, podCidrs }: LabNode, ipv6Only = false): object {
+  const internal = ipv6Only ? [ipv6] : [ipv4, ipv6];
   return {
     metadata: { name, labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux' } },
     spec: { podCIDR: podCidrs[0], podCIDRs: podCidrs },
     status: {
       addresses: [
-        { type: 'InternalIP', address: ipv4 },
-        { type: 'InternalIP', address: ipv6 },
+        ...internal.map((address) => ({ type: 'InternalIP', address })),
         { type: 'Hostname', address: name },
       ],
       conditions: [{ type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'ready' }],
