@@ -103,3 +103,40 @@ describe('the Deployment', () => {
     expect(run(...args, '--no-such-option')).toBe(EXIT.usage);
   });
 });
+
+describe('the DaemonSet of the speakers', () => {
+  const { spec } = manifest('speaker/30-daemonset.yaml') as {
+    readonly spec: {
+      readonly updateStrategy: object;
+      readonly template: {
+        readonly spec: {
+          readonly hostNetwork: boolean;
+          readonly containers: readonly (Partial<Container> & { readonly envFrom?: unknown })[];
+          readonly volumes?: unknown;
+        };
+      };
+    };
+  };
+  const pod = spec.template.spec;
+  const [container, ...others] = pod.containers;
+
+  it('starts the successor first, on the network of the node, without a port that would keep it from starting', () => {
+    expect(spec.updateStrategy).toEqual({ rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } });
+    expect(pod.hostNetwork).toBe(true);
+    expect(others).toEqual([]);
+    expect(container?.ports).toBeUndefined();
+  });
+
+  it('has CAP_NET_RAW and no other right', () => {
+    expect(container?.securityContext).toMatchObject({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'], add: ['NET_RAW'] },
+    });
+  });
+
+  it('has no credentials: neither of a cloud nor of anything but its ServiceAccount', () => {
+    expect(container?.env?.map(({ name }) => name)).toEqual(['NODE_NAME', 'POD_NAME']);
+    expect([container?.envFrom, pod.volumes]).toEqual([undefined, undefined]);
+  });
+});

@@ -2,8 +2,6 @@
 // From a checkout the TypeScript sources run as they are (type stripping, the `source` export condition);
 // from a published package the built JavaScript in dist/ does.
 import { existsSync } from 'node:fs';
-import module from 'node:module';
-import { fileURLToPath } from 'node:url';
 
 const sources = existsSync(new URL('../cli/main.ts', import.meta.url));
 if (Number(process.versions.node.split('.')[0]) < 24) {
@@ -13,10 +11,13 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
   console.error(`berth: Node 24 or newer is needed, this is ${process.version}. ${remedy}`);
   process.exitCode = 3;
 } else if (sources) {
+  // Imported here, because an older Node has no such exports and would not get as far as the message above.
+  const { enableCompileCache, registerHooks } = await import('node:module');
+  const { fileURLToPath } = await import('node:url');
   // What was made of the sources is kept for the next start, which takes half the processor time then. It is code, so it
   // lies where the code lies; where nothing can be written it changes nothing. NODE_DISABLE_COMPILE_CACHE=1 turns it off.
-  module.enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/berth', import.meta.url)));
-  module.registerHooks({
+  enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/berth', import.meta.url)));
+  registerHooks({
     resolve: (specifier, context, next) =>
       next(specifier, { ...context, conditions: ['source', ...(context.conditions ?? [])] }),
   });

@@ -140,7 +140,7 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
         port,
         dir,
         region,
-        stop: calls === 'berth' ? () => noteCalls(port).then(stop) : stop,
+        stop: calls === 'berth' ? () => noteCalls(port).finally(stop) : stop,
       });
     } catch (error) {
       await stop();

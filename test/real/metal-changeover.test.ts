@@ -104,6 +104,22 @@ interface Ingress {
   readonly ipMode?: string;
 }
 
+/** Services by the node of which MetalLB's speaker wrote that it announces them. */
+const LEFT_OVER = { plain: 'node-2', requested: 'node-1', dual: 'node-3' } as const;
+
+const BGP = [
+  ['BGPPeer', 'v1beta2', { myASN: 64500, peerASN: 64501, peerAddress: '10.0.0.1' }],
+  ['BGPAdvertisement', 'v1beta1', { ipAddressPools: ['first-pool'], aggregationLength: 32 }],
+  ['Community', 'v1beta1', { communities: [{ name: 'vpn-only', value: '1234:1' }] }],
+] as const;
+
+interface Metadata {
+  readonly name: string;
+  readonly labels?: object;
+  readonly annotations?: object;
+  readonly finalizers?: readonly string[];
+}
+
 interface RawService {
   readonly metadata: { readonly uid: string; readonly annotations?: Readonly<Record<string, string>> };
   readonly status: { readonly loadBalancer?: { readonly ingress?: readonly Ingress[] } };
@@ -112,11 +128,12 @@ interface RawService {
 await describeWithMetalLab('a cluster that MetalLB served', {}, () => {
   let lab: MetalLab;
   let berth: LabBerth;
+  let before: unknown;
 
   const service = (name: string): Promise<RawService> => lab.send<RawService>('GET', `${SERVICES}/${name}`);
   const addressesOf = async (name: string): Promise<readonly string[]> =>
     ((await service(name)).status.loadBalancer?.ingress ?? []).map(({ ip }) => ip);
-  const all = (kind: string): Promise<{ items: { metadata: { name: string }; spec: object }[] }> =>
+  const all = (kind: string): Promise<{ items: { metadata: Metadata; spec: object }[] }> =>
     lab.send('GET', `${KINDS}/${kind}`);
 
   /** Creates the Service with the status that MetalLB had written. */
@@ -136,19 +153,57 @@ await describeWithMetalLab('a cluster that MetalLB served', {}, () => {
   }
 
   /** What a speaker of MetalLB wrote about itself; its owner, the speaker's pod, is gone. */
-  async function leftOver(): Promise<void> {
+  async function leftOver(name: string, node: string): Promise<void> {
     const labels = {
-      'metallb.io/node': 'node-2',
-      'metallb.io/service-name': 'plain',
+      'metallb.io/node': node,
+      'metallb.io/service-name': name,
       'metallb.io/service-namespace': LAB_NAMESPACE,
     };
     await lab.send('POST', `${KINDS}/servicel2statuses`, {
       apiVersion: 'metallb.io/v1beta1',
       kind: 'ServiceL2Status',
-      metadata: { name: 'l2-abcde', labels },
+      metadata: { name: `l2-${name}`, labels },
     });
-    const status = { node: 'node-2', serviceName: 'plain', serviceNamespace: LAB_NAMESPACE };
-    await lab.send('PATCH', `${KINDS}/servicel2statuses/l2-abcde/status`, { status });
+    const status = { node, serviceName: name, serviceNamespace: LAB_NAMESPACE };
+    await lab.send('PATCH', `${KINDS}/servicel2statuses/l2-${name}/status`, { status });
+  }
+
+  /** The kinds of BGP and an object of each: they are there, and nobody's business. */
+  async function bgp(): Promise<void> {
+    for (const [kind, version, spec] of BGP) {
+      const plural = `${kind.toLowerCase()}s`.replace(/tys$/, 'ties');
+      const schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+      await lab.send('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+        metadata: { name: `${plural}.metallb.io` },
+        spec: {
+          group: 'metallb.io',
+          scope: 'Namespaced',
+          names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
+          versions: [{ name: version, served: true, storage: true, schema: { openAPIV3Schema: schema } }],
+        },
+      });
+      const path = `/apis/metallb.io/${version}/namespaces/${METALLB}/${plural}`;
+      const body = { apiVersion: `metallb.io/${version}`, kind, metadata: { name: 'example' }, spec };
+      // A kind is served a moment after its definition was accepted.
+      for (let attempt = 0; (await lab.plane.request('POST', path, { body })).status !== 201; attempt++) {
+        if (attempt === 50) throw new Error(`the API server does not serve ${kind}`);
+        await sleep(100);
+      }
+    }
+  }
+
+  /** Everything that was put there for MetalLB, without what the API server counts and Berth's report in the status. */
+  async function untouched(): Promise<unknown> {
+    const lists = await Promise.all([all('ipaddresspools'), all('l2advertisements')]);
+    return lists.map(({ items }) =>
+      items.map(({ metadata: { name, labels, annotations, finalizers }, spec }) => ({
+        name,
+        labels,
+        annotations,
+        finalizers,
+        spec,
+      })),
+    );
   }
 
   beforeAll(async () => {
@@ -162,7 +217,9 @@ await describeWithMetalLab('a cluster that MetalLB served', {}, () => {
       await lab.send('POST', `${KINDS}/l2advertisements`, body);
     }
     for (const [name, taken] of Object.entries(SERVED)) await served(name, taken);
-    await leftOver();
+    for (const [name, node] of Object.entries(LEFT_OVER)) await leftOver(name, node);
+    await bgp();
+    before = await untouched();
     berth = await LabBerth.start(lab);
   });
   afterAll(async () => {
@@ -196,8 +253,16 @@ await describeWithMetalLab('a cluster that MetalLB served', {}, () => {
     expect(await addressesOf('unannounced')).toEqual(['42.176.25.66']);
   });
 
-  it('the last holder that MetalLB wrote down goes on holding', async () => {
-    expect(await berth.holderOf('192.168.10.7')).toBe('node-2');
+  it('the last holders that MetalLB wrote down go on holding, and what it wrote stays for the garbage collector', async () => {
+    for (const [name, node] of Object.entries(LEFT_OVER)) {
+      for (const address of SERVED[name]?.addresses ?? []) expect(await berth.holderOf(address)).toBe(node);
+    }
+    const { items } = await all('servicel2statuses');
+    expect(items.map(({ metadata }) => metadata.name).toSorted()).toEqual([
+      'l2-dual',
+      'l2-plain',
+      'l2-requested',
+    ]);
   });
 
   it('new Services get addresses by the rules of the pools', async () => {
@@ -225,24 +290,17 @@ await describeWithMetalLab('a cluster that MetalLB served', {}, () => {
 
   it('nothing of the pools and advertisements was changed', async () => {
     await sleep(1_500);
-    const pools = (await all('ipaddresspools')).items.filter(({ metadata }) => metadata.name in POOLS);
-    expect(Object.fromEntries(pools.map(({ metadata, spec }) => [metadata.name, spec]))).toMatchObject(POOLS);
-    const ads = (await all('l2advertisements')).items.filter(
-      ({ metadata }) => metadata.name in ADVERTISEMENTS,
-    );
-    expect(Object.fromEntries(ads.map(({ metadata, spec }) => [metadata.name, spec]))).toMatchObject(
-      ADVERTISEMENTS,
-    );
+    expect(await untouched()).toEqual(before);
   });
 
   it('keeps everything when all of Berth is started anew', async () => {
     const names = Object.keys(SERVED);
-    const before = await Promise.all(names.map(addressesOf));
+    const given = await Promise.all(names.map(addressesOf));
     await berth.stop();
     await berth.startController();
     berth.startMissing();
     await berth.holderOf('192.168.10.7');
-    expect(await Promise.all(names.map(addressesOf))).toEqual(before);
+    expect(await Promise.all(names.map(addressesOf))).toEqual(given);
     expect(await berth.holderOf('192.168.144.77')).toMatch(/^node-[12]$/);
   });
 });
