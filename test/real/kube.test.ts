@@ -281,19 +281,20 @@ await describeWithControlPlane('the kube layer on a real kube-apiserver', () => 
     const target = { apiVersion: 'v1', kind: 'Service', ...service };
     for (let i = 0; i < 3; i++)
       recorder.event(target, { type: 'Warning', reason: 'PoolExhausted', message: 'none' });
-    await delay(300);
-    recorder.event({ ...target, uid: 'x'.repeat(2000) }, { type: 'Normal', reason: 'Other', message: 'm' });
-    await recorder.close();
     interface Listed {
       readonly items: readonly Record<string, unknown>[];
     }
-    const { json } = await plane.request<Listed>('GET', `/api/v1/namespaces/${namespace}/events`, {
-      query: { fieldSelector: `involvedObject.uid=${service.uid}` },
-    });
+    const kept = async (): Promise<Listed['items']> => {
+      const path = `/api/v1/namespaces/${namespace}/events`;
+      const query = { fieldSelector: `involvedObject.uid=${service.uid}` };
+      return (await plane.request<Listed>('GET', path, { query })).json.items;
+    };
+    const counted = { reason: 'PoolExhausted', count: 3, source: { component: 'berth-controller' } };
+    await expect.poll(kept, { timeout: 5_000 }).toMatchObject([counted]);
+    recorder.event({ ...target, uid: 'x'.repeat(2000) }, { type: 'Normal', reason: 'Other', message: 'm' });
+    await recorder.close();
     expect(dropped).toEqual([]);
-    expect(json.items).toMatchObject([
-      { reason: 'PoolExhausted', count: 3, source: { component: 'berth-controller' } },
-    ]);
+    expect(await kept()).toMatchObject([counted]);
   });
 
   it('elects one of two candidates, hands over at once on release, and after the expiry on a silent death', async () => {
