@@ -100,10 +100,16 @@ function runVitest(projects: readonly string[], rest: readonly string[]): Tally 
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const chosen = projects.flatMap((project) => ['--project', project]);
-  const { status } = spawnSync(process.execPath, [vitest, 'run', ...chosen, ...reporters, ...rest], {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  // Many of the fast tests wait for clocks and sockets; the real ones would get in each other's way.
+  const workers = fast ? ['--maxWorkers=3'] : [];
+  const { status } = spawnSync(
+    process.execPath,
+    [vitest, 'run', ...chosen, ...workers, ...reporters, ...rest],
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  );
   try {
     return tallyOf(JSON.parse(readFileSync(report, 'utf8')) as VitestReport, status);
   } catch {
