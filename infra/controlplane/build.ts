@@ -1,11 +1,11 @@
 // Brings the real kube-apiserver and etcd (and, when asked for, kube-proxy) that the tests run against.
 //   node_modules/.bin/node --conditions=source infra/controlplane/build.ts [COMPONENT ...]
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists, produceOnce } from '../../test/harness/cache.ts';
 import { harnessEnvironment, type HarnessEnvironment } from '../../test/harness/environment.ts';
+import { lastLines, runGo } from '../go.ts';
 
 /** A binary of the control plane, or kubectl. kube-proxy and kubectl are only built when they are asked for. */
 export type Component = 'kube-apiserver' | 'etcd' | 'kube-proxy' | 'kubectl';
@@ -224,46 +224,6 @@ async function compile(job: Build, unfinished: string): Promise<void> {
   } finally {
     clearInterval(progress);
   }
-}
-
-interface GoRun {
-  readonly args: readonly string[];
-  readonly cwd: string;
-  readonly environment: HarnessEnvironment;
-  readonly signal?: AbortSignal | undefined;
-}
-
-interface GoResult {
-  readonly ok: boolean;
-  readonly missing: boolean;
-  readonly output: string;
-}
-
-/** Runs `go`; its output is stdout and stderr together. A missing `go` is a failed run. */
-async function runGo(run: GoRun): Promise<GoResult> {
-  const { promise, resolve } = Promise.withResolvers<GoResult>();
-  const child = spawn('go', run.args, {
-    cwd: run.cwd,
-    // No C compiler needed; a go.work or GOFLAGS of the user's must not change what the pins mean.
-    env: { ...run.environment.forChildren, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '-buildvcs=false' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    ...(run.signal ? { signal: run.signal } : {}),
-  });
-  let output = '';
-  const collect = (chunk: Buffer): void => {
-    output += chunk.toString();
-  };
-  child.stdout.on('data', collect);
-  child.stderr.on('data', collect);
-  child.on('error', (error: NodeJS.ErrnoException) => {
-    resolve({ ok: false, missing: error.code === 'ENOENT', output: error.message });
-  });
-  child.on('close', (code) => resolve({ ok: code === 0, missing: false, output }));
-  return promise;
-}
-
-function lastLines(text: string, count: number): string {
-  return text.trim().split('\n').slice(-count).join('\n');
 }
 
 async function main(names: readonly string[]): Promise<number> {

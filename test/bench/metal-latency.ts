@@ -1,6 +1,8 @@
-/** How fast ARP is answered, beside the kernel's own answers, and whether any request is lost. */
+/** How fast ARP is answered, beside the kernel's own answers and MetalLB's, and whether any request is lost. */
 import { fileURLToPath } from 'node:url';
+import { metallbResponder } from './metallb.ts';
 import { freeAddresses } from './metal-services.ts';
+import type { LabNode } from '../harness/metal-net.ts';
 import type { MetalBench } from './metal-watch.ts';
 import { quantile, rounded } from './report.ts';
 
@@ -49,6 +51,7 @@ export async function latency(bench: MetalBench): Promise<void> {
   });
   const [ours = [], kernel = []] = found.times;
   recordLatency(bench, { ours, kernel, lost: found.sent - found.received });
+  await besideMetallb(bench, node, quantile(ours, 0.5) * 1_000);
   const storm = await ask(bench, { addresses: [address], requests: 0, perSecond: PER_SECOND });
   bench.record({
     id: 'metal.arp.storm.lost',
@@ -58,6 +61,46 @@ export async function latency(bench: MetalBench): Promise<void> {
     target: { exactly: 0 },
     note: `of ${storm.sent} in ${rounded((storm.tookMs ?? 0) / 1_000)} s; dropped by the asker's own socket: ${storm.droppedHere}`,
   });
+}
+
+/**
+ * MetalLB's announcer on the same node, asked the same way for an address that nobody else has. After Berth, not in turn
+ * with it: MetalLB takes every ARP frame of the node to its process, and whoever is asked meanwhile answers later.
+ */
+async function besideMetallb(bench: MetalBench, node: LabNode, oursMicros: number): Promise<void> {
+  const { lab, record } = bench;
+  const id = 'metal.arp.metallb';
+  const what = "ARP answer p50, as a multiple of MetalLB 0.16's";
+  let program: string;
+  try {
+    program = await metallbResponder((line) => console.log(line));
+  } catch (error) {
+    const note = error instanceof Error ? error.message : String(error);
+    return record({ id, what, value: Number.NaN, unit: '', note });
+  }
+  const [address = ''] = await freeAddresses(bench, 1);
+  const metallb = lab.start(node.name, 'metallb', [program, address]);
+  try {
+    await metallb.until('MetalLB announces', async () => (await metallb.log()).includes('ready'));
+    const { times, sent, received } = await ask(bench, {
+      addresses: [address, node.ipv4],
+      requests: bench.sizes.requests,
+      perSecond: 0,
+    });
+    const [theirs = Number.NaN, kernel = Number.NaN] = times.map((each) => quantile(each, 0.5) * 1_000);
+    record({
+      id,
+      what,
+      value: oursMicros / theirs,
+      unit: '',
+      target: { atMost: 1 },
+      note:
+        `its p50 ${rounded(theirs)} µs, ${rounded(theirs / kernel)} times the kernel's ` +
+        `(${rounded(kernel)} µs beside it), ${sent - received} of ${sent} lost`,
+    });
+  } finally {
+    await metallb.kill();
+  }
 }
 
 async function ask(
