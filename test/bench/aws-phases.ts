@@ -12,7 +12,7 @@ import {
   until,
 } from './aws-measuring.ts';
 import { AwsBerth } from './aws-process.ts';
-import { cpuMsOf, memoryOf } from './core-process.ts';
+import { cpuMsOf, memoryOf } from './process-facts.ts';
 
 /** The Lease is renewed every two seconds, and what is remembered of the nodes goes with it. */
 const RENEWAL_MS = 3_000;
@@ -219,7 +219,7 @@ export async function restart(bench: AwsBench, old: AwsBerth): Promise<AwsBerth>
     },
     done: () => true,
   });
-  const readyMs = readyAt - berth.startedAt;
+  const readyMs = readyAt - berth.startedWallMs;
   recordTime(bench, {
     id: 'aws.restart.seconds',
     what: 'restart: process start until the last call is answered',

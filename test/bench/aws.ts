@@ -62,7 +62,7 @@ const CAVEATS = [
   `The API is LocalStack with our plug-in, ${LATENCY_MS} ms added to every call; it, Berth and this benchmark with its API server (the sandbox) share the cores.`,
   'Calls are counted by LocalStack, refused ones included; reads of this benchmark are not.',
   "The incumbents' figures were measured on the same work: AWS Load Balancer Controller, and cloud-provider-aws with 10 workers.",
-  'Berth runs unbuilt from its TypeScript sources with both SDK clients, so start and RSS include what removes the types.',
+  'Berth runs as it is shipped (built to JavaScript), with both SDK clients.',
 ];
 
 /** Runs the benchmark; prints its table, writes its JSON, sets the exit code. */

@@ -1,5 +1,5 @@
 import { quiet, serviceNames, since, sum, type Tally, tallyText, WRITES } from './core-cluster.ts';
-import { BerthProcess } from './core-process.ts';
+import { CoreBerth } from './core-process.ts';
 import { cpuClock, type Phases, until } from './core-waiting.ts';
 import { quantile, rounded } from './report.ts';
 
@@ -10,7 +10,7 @@ export async function firstServed({ cluster, observer, sizes, signal, record }: 
   for (let start = 0; start < sizes.starts; start++) {
     const name = `first-${start}`;
     await cluster.createServices([name]);
-    const berth = await BerthProcess.start(cluster, sizes);
+    const berth = await CoreBerth.start(cluster, sizes);
     try {
       await until(`${name} has its ingress`, () => observer.served.has(name), { berth, signal });
       times.push((observer.served.get(name) ?? Number.NaN) - berth.startedAt);
@@ -31,7 +31,7 @@ export async function firstServed({ cluster, observer, sizes, signal, record }: 
 }
 
 /** All Services are created at once: how long until each has its ingress, and what that costs. */
-export async function creation(bench: Phases, berth: BerthProcess): Promise<void> {
+export async function creation(bench: Phases, berth: CoreBerth): Promise<void> {
   const { cluster, observer, sizes, signal, record } = bench;
   console.log(`creating ${sizes.services} Services ...`);
   const names = serviceNames(sizes.services);
@@ -68,7 +68,7 @@ export async function creation(bench: Phases, berth: BerthProcess): Promise<void
 
 async function creationRequests(
   { sizes: { services }, record }: Phases,
-  { berth, begun, asked }: { readonly berth: BerthProcess; readonly begun: OwnCount; readonly asked: Tally },
+  { berth, begun, asked }: { readonly berth: CoreBerth; readonly begun: OwnCount; readonly asked: Tally },
 ): Promise<void> {
   const each = (pattern: RegExp): number => sum(asked, pattern) / services;
   const one = { unit: 'per Service', target: { exactly: 1 } } as const;
@@ -106,7 +106,7 @@ async function creationRequests(
 /** Holds Berth's own count of its writes against the API server's. Both have the Lease renewals in them. */
 async function ownCount(
   record: Phases['record'],
-  { berth, begun, asked }: { readonly berth: BerthProcess; readonly begun: OwnCount; readonly asked: Tally },
+  { berth, begun, asked }: { readonly berth: CoreBerth; readonly begun: OwnCount; readonly asked: Tally },
 ): Promise<void> {
   const own = since(begun, await ownRequests(berth));
   const audited = [...asked].filter(([name]) => WRITES.test(name)).map(([, count]) => count);
@@ -121,7 +121,7 @@ async function ownCount(
 }
 
 /** Berth's own count of its writes, by method and code. */
-async function ownRequests(berth: BerthProcess): Promise<OwnCount> {
+async function ownRequests(berth: CoreBerth): Promise<OwnCount> {
   const metric = await berth.metric('rest_client_requests_total');
   const named = [...metric].map(([labels, count]) => [methodOf(labels), count] as const);
   return new Map(named.filter(([name]) => !name.startsWith('GET')));
@@ -141,7 +141,7 @@ function methodOf(labels: string): string {
 /** All Services go. */
 export async function deletion(
   { cluster, observer, sizes, signal, record }: Phases,
-  berth: BerthProcess,
+  berth: CoreBerth,
 ): Promise<void> {
   const { services } = sizes;
   console.log(`deleting ${services} Services ...`);

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { quiet, serviceNames, since, sum, tallyText, WRITES } from './core-cluster.ts';
 import { writeCloud } from './core-cloud.ts';
-import { bareNode, BerthProcess, cpuMsOf, type Memory, memoryOf } from './core-process.ts';
+import { CoreBerth } from './core-process.ts';
+import { bareNode, cpuMsOf, type Memory, memoryOf } from './process-facts.ts';
 import { cpuClock, type Phases, until } from './core-waiting.ts';
 import { quantile, rounded } from './report.ts';
 
 /** Memory with nothing to do. */
-export async function empty({ sizes, signal, record }: Phases, berth: BerthProcess): Promise<Memory> {
+export async function empty({ sizes, signal, record }: Phases, berth: CoreBerth): Promise<Memory> {
   console.log('at rest without Services ...');
-  await until('Berth is ready', () => berth.ready(), { berth, signal });
+  await until('Berth is ready', () => berth.isReady(), { berth, signal });
   await sleep(sizes.settleMs, undefined, { signal });
   const [bare, memory] = [await bareNode(), await memoryOf(berth.pid)];
   const note = (of: Memory): string => `${rounded(of.anonymous)} MB of it anonymous`;
@@ -32,7 +33,7 @@ export async function empty({ sizes, signal, record }: Phases, berth: BerthProce
 /** CPU and memory when nothing happens. */
 export async function atRest(
   { cluster, sizes, signal, record }: Phases,
-  berth: BerthProcess,
+  berth: CoreBerth,
   before: Memory,
 ): Promise<void> {
   console.log(`at rest with ${sizes.services} Services, ${sizes.restMs / 1000} s ...`);
@@ -85,7 +86,7 @@ export async function atRest(
 /** Edits that a load balancer cannot see. */
 export async function unrelatedEdits(
   { cluster, sizes, signal, record }: Phases,
-  berth: BerthProcess,
+  berth: CoreBerth,
 ): Promise<void> {
   const names = serviceNames(Math.min(100, sizes.services));
   console.log(`relabelling ${names.length} Services ...`);
@@ -111,7 +112,7 @@ export async function unrelatedEdits(
 /** Nodes join: from the first create until every load balancer has them. */
 export async function nodesJoin(
   { cluster, sizes: { services }, signal, record }: Phases,
-  berth: BerthProcess,
+  berth: CoreBerth,
   { from, count }: { readonly from: number; readonly count: number },
 ): Promise<void> {
   console.log(`${count} node${count === 1 ? ' joins' : 's join'} ...`);
@@ -165,9 +166,9 @@ export async function restart({ cluster, sizes, signal, record }: Phases): Promi
   console.log(`restart with ${services} Services ...`);
   const cloudFile = await writeCloud(cluster);
   const before = await quiet(cluster, signal);
-  const berth = await BerthProcess.start(cluster, { ...sizes, cloudFile });
+  const berth = await CoreBerth.start(cluster, { ...sizes, cloudFile });
   try {
-    await until('Berth is ready', () => berth.ready(), { berth, signal });
+    await until('Berth is ready', () => berth.isReady(), { berth, signal });
     const ready = performance.now() - berth.startedAt;
     const planned = async (): Promise<boolean> => (await berth.passes()) >= services;
     await until('everything is planned', planned, { berth, signal, everyMs: 50 });
@@ -212,11 +213,11 @@ export async function restart({ cluster, sizes, signal, record }: Phases): Promi
  * Berth starts, and every load balancer is gone: the Services are as they were, all else is made again. Done with the
  * arguments that Node has by itself, to tell what RSS is then.
  */
-export async function rebuild({ cluster, sizes, signal, record }: Phases): Promise<BerthProcess> {
+export async function rebuild({ cluster, sizes, signal, record }: Phases): Promise<CoreBerth> {
   const { services } = sizes;
   console.log(`restart with ${services} Services and no load balancer ...`);
   const before = await quiet(cluster, signal);
-  const berth = await BerthProcess.start(cluster, { nodeArgs: [] });
+  const berth = await CoreBerth.start(cluster, { nodeArgs: [] });
   try {
     const made = async (): Promise<boolean> =>
       (await berth.loggedSteps(0)).filter(({ resource }) => resource === 'targets').length >= services;

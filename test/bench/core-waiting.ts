@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchCluster, Observer } from './core-cluster.ts';
-import { type BerthProcess, cpuMsOf, machineCpuMs } from './core-process.ts';
+import type { CoreBerth } from './core-process.ts';
+import { cpuMsOf, machineCpuMs } from './process-facts.ts';
 import { type Measurement, rounded } from './report.ts';
 
 /** How large the benchmark is, and how long its rests are, in milliseconds. */
@@ -29,7 +30,7 @@ export interface Phases {
 const LIMIT_MS = 60_000;
 
 /** Starts to measure who uses the cores; the answer says who did, in seconds of CPU time. */
-export async function cpuClock({ plane }: BenchCluster, berth: BerthProcess): Promise<() => Promise<string>> {
+export async function cpuClock({ plane }: BenchCluster, berth: CoreBerth): Promise<() => Promise<string>> {
   const { etcd = 0, apiServer = 0 } = plane.processes();
   const names = ['Berth', 'kube-apiserver', 'etcd', 'this benchmark'];
   const pids = [berth.pid, apiServer, etcd, process.pid];
@@ -47,7 +48,7 @@ export async function cpuClock({ plane }: BenchCluster, berth: BerthProcess): Pr
 
 /** How to wait. */
 export interface Waiting {
-  readonly berth: BerthProcess;
+  readonly berth: CoreBerth;
   readonly signal: AbortSignal;
   readonly everyMs?: number;
 }

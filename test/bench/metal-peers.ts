@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { batch } from '../harness/metal-net.ts';
 import { labNodeObject } from '../harness/metal-objects.ts';
-import { cpuMsOf, memoryOf } from './core-process.ts';
+import { cpuMsOf, memoryOf } from './process-facts.ts';
 import { type MetalBench, pause } from './metal-watch.ts';
 
 /** What the process of the simulated speakers is told. */

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { USERS } from '../harness/metal-berth.ts';
 import { Recorder } from '../harness/metal-record.ts';
-import { cpuMsOf, memoryOf } from './core-process.ts';
+import { cpuMsOf, memoryOf } from './process-facts.ts';
 import { type MetalBench, pause, total } from './metal-watch.ts';
 import { rounded } from './report.ts';
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { LabBerth } from '../harness/metal-berth.ts';
 import { type MetalLab, startMetalLab, whyNoMetalLab } from '../harness/metal-lab.ts';
+import { shippedProgram } from './berth-process.ts';
 import { failovers } from './metal-failover.ts';
 import { latency } from './metal-latency.ts';
 import { hundredSpeakers } from './metal-peers.ts';
@@ -34,7 +35,7 @@ const CAVEATS = [
   "  kernel's timestamps, so silence and two owners are known to within one interval.",
   'Two owners: requests answered by two nodes, times the interval. A move: another node than before answers alone for 250 ms.',
   'Restarts and failovers depend on free cores: a speaker needs 0.4 s of CPU to start. See the load before.',
-  'Berth runs unbuilt from its TypeScript sources, so start and RSS include what removes the types.',
+  'Berth runs as it is shipped: built to JavaScript.',
 ];
 
 interface Arguments extends MetalSizes {
@@ -135,7 +136,7 @@ interface Run {
 async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
   const signal = AbortSignal.timeout(TOTAL_LIMIT_MS);
   const { nodeArgs, only } = sizes;
-  const berth = await LabBerth.start(lab, { nodeArgs, asPods: true });
+  const berth = await LabBerth.start(lab, { nodeArgs, asPods: true, program: await shippedProgram() });
   const bench: MetalBench = { lab, berth, sizes, signal, record };
   const phase = async (name: string, work: () => Promise<void>): Promise<void> => {
     if (!only.has(name)) return;

@@ -22,6 +22,8 @@ export interface LabBerthOptions {
   readonly nodeArgs?: readonly string[];
   /** Further arguments of each speaker. */
   readonly speakerArgs?: readonly string[];
+  /** Berth's program; default: the one of the sources. */
+  readonly program?: string;
   /** Speakers find the API server as in a pod, by their ServiceAccount, and not through a kubeconfig. */
   readonly asPods?: boolean;
 }
@@ -81,7 +83,8 @@ export class LabBerth {
       listen: `127.0.0.1:${port}`,
     };
     await writeFile(file, JSON.stringify(config));
-    const command = [process.execPath, ...(this.#options.nodeArgs ?? []), BERTH, 'run', '--config', file];
+    const { nodeArgs = [], program = BERTH } = this.#options;
+    const command = [process.execPath, ...nodeArgs, program, 'run', '--config', file];
     const started = this.#lab.start(undefined, 'berth-run', command);
     this.#controller = started;
     await started.until('it is ready', () =>
@@ -95,27 +98,27 @@ export class LabBerth {
 
   /** Starts the speaker of a node; one that runs there is to hand over to it. `args`: further ones, for it alone. */
   startSpeaker(node: string, args: readonly string[] = []): LabProcess {
-    const { nodeArgs = [], speakerArgs = [], asPods = false } = this.#options;
-    const program = [
+    const { nodeArgs = [], speakerArgs = [], asPods = false, program = BERTH } = this.#options;
+    const command = [
       process.execPath,
       ...nodeArgs,
-      BERTH,
+      program,
       'speaker',
       '--node',
       node,
       ...speakerArgs,
       ...args,
     ];
-    const command = asPods
-      ? this.#inPod(program)
-      : [...program, '--kubeconfig', this.#lab.plane.kubeconfig(USERS.speaker)];
-    const started = this.#lab.start(node, `berth-speaker-${node}`, command);
+    const placed = asPods
+      ? this.#inPod(command)
+      : [...command, '--kubeconfig', this.#lab.plane.kubeconfig(USERS.speaker)];
+    const started = this.#lab.start(node, `berth-speaker-${node}`, placed);
     this.#speakers.set(node, started);
     return started;
   }
 
   /** The command in a mount namespace of its own (`ip netns exec` makes one), with a ServiceAccount's files. */
-  #inPod(program: readonly string[]): readonly string[] {
+  #inPod(command: readonly string[]): readonly string[] {
     const { dir, plane } = this.#lab;
     const account = join(dir, 'serviceaccount');
     mkdirSync(account, { recursive: true });
@@ -129,7 +132,7 @@ export class LabBerth {
       HOME: '/nonexistent',
     };
     const env = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
-    return ['sh', '-c', IN_POD, 'sh', account, 'env', '-u', 'KUBECONFIG', ...env, ...program];
+    return ['sh', '-c', IN_POD, 'sh', account, 'env', '-u', 'KUBECONFIG', ...env, ...command];
   }
 
   /** Starts the speakers that do not run. */
