@@ -10,19 +10,20 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
     : 'Install Node 24 or newer.';
   console.error(`berth: Node 24 or newer is needed, this is ${process.version}. ${remedy}`);
   process.exitCode = 3;
-} else if (sources) {
+} else {
   // Imported here, because an older Node has no such exports and would not get as far as the message above.
   const { enableCompileCache, registerHooks } = await import('node:module');
   const { fileURLToPath } = await import('node:url');
-  // What was made of the sources is kept for the next start, which takes half the processor time then. It is code, so it
-  // lies where the code lies; where nothing can be written it changes nothing. NODE_DISABLE_COMPILE_CACHE=1 turns it off.
-  enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/berth', import.meta.url)));
-  registerHooks({
-    resolve: (specifier, context, next) =>
-      next(specifier, { ...context, conditions: ['source', ...(context.conditions ?? [])] }),
-  });
-  await import('../cli/main.ts').then((cli) => cli.main(process.argv.slice(2)));
-} else {
-  const built = new URL('../dist/cli/main.js', import.meta.url);
-  await import(built.href).then((cli) => cli.main(process.argv.slice(2)));
+  // What was compiled is kept for the next start, which takes half the processor time then. It is code, so it lies where
+  // the code lies; where nothing can be written it changes nothing. NODE_DISABLE_COMPILE_CACHE=1 turns it off.
+  const cache = sources ? '../../node_modules/.cache/berth' : '../.cache';
+  enableCompileCache(fileURLToPath(new URL(cache, import.meta.url)));
+  if (sources) {
+    registerHooks({
+      resolve: (specifier, context, next) =>
+        next(specifier, { ...context, conditions: ['source', ...(context.conditions ?? [])] }),
+    });
+  }
+  const program = new URL(sources ? '../cli/main.ts' : '../dist/cli/main.js', import.meta.url);
+  await import(program.href).then((cli) => cli.main(process.argv.slice(2)));
 }

@@ -104,7 +104,7 @@ export class Watch {
         address,
         line: this.timeline(address, { fromMs: toMs - quietMs, toMs }),
       }));
-      const steady = each.every(({ line }) => line.owners.length === 1 && line.silenceMs < quietMs / 2);
+      const steady = each.every(({ line }) => line.owners.length === 1 && line.silenceMs < quietMs / 5);
       if (!steady) return undefined;
       return new Map(
         each.map(({ address, line }) => [address, this.#bench.lab.nodeOfMac(line.owner ?? '') ?? '']),

@@ -30,6 +30,8 @@ describe('what is published', () => {
     const { code, text } = await runBare(process.execPath, [program, 'demo', '--once'], dir);
     expect(text).toMatch(/All \d+ checks held/);
     expect(code).toBe(0);
+    // What was compiled is kept for the next start.
+    expect(readdirSync(join(dir, 'node_modules/@berth/core/.cache'))).not.toEqual([]);
   });
 
   it.each(['aws', 'metal'])(
