@@ -100,8 +100,9 @@ export class ClusterWatch {
     const services = this.services.filter(({ ingress }) => ingress.length > 0);
     const addressed = new Set(services.map(keyOf));
     const slices = this.#slices.list().filter(({ service }) => addressed.has(service));
-    const others = [this.nodes, this.#pools.list(), this.#advertisements.list(), this.#statuses.list()];
-    const known = this.nodes.map(({ name }) => facts(name));
+    const { nodes } = this;
+    const others = [nodes, this.#pools.list(), this.#advertisements.list(), this.#statuses.list()];
+    const known = nodes.map(({ name }) => facts(name));
     // Lengths, too, so that nothing that leaves one list passes for what comes into the next.
     return [services, slices, ...others, known].flatMap((list) => [list.length, ...list]);
   }

@@ -1,5 +1,5 @@
 /** What a speaker says about itself over HTTP, and what it wants to be written about it. Pure. */
-import { keyOf, type AnnouncingNode, type IpAddress, type ServiceKey } from '@berth/core';
+import { keyOf, type Announcement, type AnnouncingNode, type IpAddress } from '@berth/core';
 import type { Agent } from '../election/agent.ts';
 import type { Facts } from '../election/payload.ts';
 import type { ElectionState, NodeName } from '../election/types.ts';
@@ -36,13 +36,7 @@ export interface NodeReason extends AnnouncingNode {
 }
 
 /** One group of addresses. */
-export interface AnnouncementReport {
-  readonly addresses: readonly IpAddress[];
-  readonly services: readonly ServiceKey[];
-  readonly holder: NodeName | undefined;
-  readonly since: string | undefined;
-  readonly because: string;
-  readonly interfaces: readonly string[] | undefined;
+export interface AnnouncementReport extends Announcement {
   readonly nodes: readonly NodeReason[];
 }
 
@@ -111,16 +105,14 @@ function reasonOf(
   state: ElectionState,
   { node, view, holder }: { node: NodeName; view: GroupView; holder: NodeName | undefined },
 ): readonly [reason: string, message: string] {
-  const place = placeOf(view.verdicts.get(node), { node, holder });
-  if (node === holder || view.verdicts.get(node)?.refusal !== undefined) return place;
-  if (!isLive(state, node)) {
-    const peer = state.peers.get(node);
-    if (peer === undefined) return ['noSpeaker', 'no speaker was heard from it'];
-    return peer.state === 'left'
-      ? ['left', 'its speaker was stopped']
-      : ['gone', 'its speaker is not heard any more'];
-  }
-  return place;
+  const verdict = view.verdicts.get(node);
+  if (node === holder || verdict?.refusal !== undefined || isLive(state, node))
+    return placeOf(verdict, { node, holder });
+  const peer = state.peers.get(node);
+  if (peer === undefined) return ['noSpeaker', 'no speaker was heard from it'];
+  return peer.state === 'left'
+    ? ['left', 'its speaker was stopped']
+    : ['gone', 'its speaker is not heard any more'];
 }
 
 /** The place of a node, as far as the cluster's objects show it. */
