@@ -558,6 +558,20 @@ describe('a command that cannot do its work says in one line what to do, with it
       /providers\.memory\.config\.latencyMs: .*Correct the value in the configuration\.$/,
     ],
     [
+      'a provider whose configuration is wrong, also while the API server is away',
+      async () => {
+        await ground.sandbox.crash();
+        const config = {
+          kubeconfig: ground.kubeconfig,
+          providers: { memory: { config: { latencyMs: -1 } } },
+        };
+        const file = await files.file('wrong.yaml', JSON.stringify(config));
+        return ['run', '--config', file, '--log-level', 'error'];
+      },
+      2,
+      /providers\.memory\.config\.latencyMs: .*Correct the value in the configuration\.$/,
+    ],
+    [
       'a default provider that is none of the configured ones',
       () => ['plan', ...ground.options, '--default-provider', 'aws'],
       5,

@@ -10,7 +10,7 @@ import {
 import { ANNOTATION_ENDPOINT, ANNOTATION_NODES, LEASE_NAME } from '../model/names.ts';
 import type { ServiceKey } from '../model/service.ts';
 import { guard } from '../provider/guard.ts';
-import { loadProvider, Registry } from '../provider/registry.ts';
+import { checkProvider, loadProvider, Registry } from '../provider/registry.ts';
 import type { Clock, Host, Log, Provider } from '../provider/spi.ts';
 import { Controller, type ControllerOptions, type ControllerSettings } from './controller.ts';
 import { DeclaredWatches } from './declared-watches.ts';
@@ -309,6 +309,8 @@ async function loadAll(
 ): Promise<Loaded> {
   const { clock, log, from } = options;
   const watches = new DeclaredWatches(log);
+  // A mistake in the configuration is told at once, not when the API server is reached.
+  for (const spec of options.providers) await checkProvider({ ...spec, from });
   const id = options.clusterId ?? (await readClusterId(client, options.signal));
   const providers: Provider[] = [];
   for (const spec of options.providers) {

@@ -44,6 +44,15 @@ export async function loadProvider(request: LoadRequest): Promise<Provider> {
 }
 
 /**
+ * Finds a provider and validates its configuration: what can be said before the cluster is reached.
+ *
+ * @throws ProviderLoadError as `loadProvider` does.
+ */
+export async function checkProvider(request: Omit<LoadRequest, 'host'>): Promise<void> {
+  await validated(await importFactory(request), request);
+}
+
+/**
  * Finds a process of a provider and validates the provider's configuration; the provider itself is not made.
  *
  * @throws ProviderLoadError as `loadProvider` does, and `ProviderInvalid` when it has no such process.

@@ -4,6 +4,7 @@ import { ProviderLoadError } from './load-error.ts';
 
 export { ProviderLoadError, type ProviderLoadCode } from './load-error.ts';
 export {
+  checkProvider,
   loadAnnouncements,
   loadCommand,
   loadDoctor,

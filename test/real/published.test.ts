@@ -6,6 +6,16 @@ import { describeAsRoot } from '../harness/netns.ts';
 import { manifestOf, PACKAGES, runBare, ship, type Shipped } from '../harness/shipped.ts';
 import { ROOT } from '../sources.ts';
 
+/** Nobody is there. */
+const KUBECONFIG = JSON.stringify({
+  apiVersion: 'v1',
+  kind: 'Config',
+  clusters: [{ name: 'none', cluster: { server: 'http://127.0.0.1:9' } }],
+  contexts: [{ name: 'none', context: { cluster: 'none', user: 'none' } }],
+  'current-context': 'none',
+  users: [{ name: 'none', user: { token: 'none' } }],
+});
+
 let shipped: Shipped;
 
 beforeAll(async () => {
@@ -38,10 +48,11 @@ describe('what is published', () => {
     'the provider %s is loaded by its name, and judges its configuration',
     async (name) => {
       const { dir, program } = shipped;
-      const file = join(dir, `${name}.yaml`);
-      writeFileSync(file, JSON.stringify({ providers: { [name]: { nonsense: 1 } } }));
+      const [file, kubeconfig] = [join(dir, `${name}.yaml`), join(dir, 'kubeconfig')];
+      writeFileSync(kubeconfig, KUBECONFIG);
+      writeFileSync(file, JSON.stringify({ kubeconfig, providers: { [name]: { config: { nonsense: 1 } } } }));
       const { code, text } = await runBare(process.execPath, [program, 'run', '--config', file], dir);
-      expect(text).toContain('nonsense');
+      expect(text).toMatch(new RegExp(`providers\\.${name}\\.config: .*"nonsense"`));
       expect(code).toBe(2);
     },
   );
