@@ -20,6 +20,7 @@ const TOOLS: readonly Tool[] = [
   { program: 'ip', debian: 'iproute2', usedFor: 'network namespaces of the tests of metal' },
   { program: 'arping', debian: 'iputils-arping', usedFor: 'ARP as others see it' },
   { program: 'ndisc6', debian: 'ndisc6', usedFor: 'neighbour discovery as others see it' },
+  { program: 'faketime', debian: 'faketime', usedFor: 'clocks that jump' },
   { program: 'tcpdump', debian: 'tcpdump', usedFor: 'frames as others see them' },
 ];
 

@@ -96,10 +96,14 @@ export class LabBerth {
     return started;
   }
 
-  /** Starts the speaker of a node; one that runs there is to hand over to it. `args`: further ones, for it alone. */
-  startSpeaker(node: string, args: readonly string[] = []): LabProcess {
+  /**
+   * Starts the speaker of a node; one that runs there is to hand over to it. For it alone: `args`, further arguments, and
+   * `through`, a program that starts it.
+   */
+  startSpeaker(node: string, args: readonly string[] = [], through: readonly string[] = []): LabProcess {
     const { nodeArgs = [], speakerArgs = [], asPods = false, program = BERTH } = this.#options;
     const command = [
+      ...through,
       process.execPath,
       ...nodeArgs,
       program,

@@ -2,9 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Asker } from '../harness/metal-ask.ts';
+import { FakeClock } from '../harness/fake-clock.ts';
 import { LabBerth } from '../harness/metal-berth.ts';
 import { describeWithMetalLab, type MetalLab, startMetalLab } from '../harness/metal-lab.ts';
 import { LAB_NAMESPACE } from '../harness/metal-objects.ts';
+import type { LabProcess } from '../harness/metal-process.ts';
 import { Recorder } from '../harness/metal-record.ts';
 import { type Timeline, timelineOf } from '../harness/metal-timeline.ts';
 
@@ -197,6 +199,38 @@ await describeWithMetalLab('who answers for an address', {}, () => {
       expect(timeline.silenceMs).toBeLessThan(500);
     }
   });
+
+  it("a wrong wall clock, or one that jumps, is nothing to the election: the speaker's addresses stay, and so does it", async () => {
+    const clock = new FakeClock(lab.dir);
+    const before = berth.speaker(holder);
+    const speaker = berth.startSpeaker(holder, [], clock.command);
+    await sleep(4_000);
+    await before.stop();
+    const told = (await speaker.log()).length;
+    begun = Date.now();
+    for (const seconds of [3_600, -7_200]) {
+      clock.jump(seconds);
+      await sleep(2_500);
+      expect(Math.abs((await wallClockOf(speaker)) - (Date.now() + seconds * 1_000))).toBeLessThan(5_000);
+    }
+    for (const timeline of await timelines())
+      expect(timeline).toMatchObject({ moves: 0, twoOwnersMs: 0, unanswered: 0 });
+    expect((await speaker.log()).slice(told)).not.toMatch(/stalled|isolated/);
+    await speaker.kill();
+    expect(await takenOver(holder)).not.toBe(holder);
+  });
+
+  /** What time it is for the holder's speaker, by the date of its HTTP answers. */
+  async function wallClockOf(speaker: LabProcess): Promise<number> {
+    const port = last(/"port":(\d+)/g, await speaker.log());
+    const asking = lab.start(holder, 'curl', ['curl', '-si', `http://127.0.0.1:${port}/healthz`]);
+    await asking.ended;
+    return Date.parse(last(/^date: (.*)$/gim, await asking.log()));
+  }
+
+  function last(pattern: RegExp, log: string): string {
+    return [...log.matchAll(pattern)].at(-1)?.[1] ?? '';
+  }
 
   it('all speakers killed at once and started again: the same addresses, each answered by one node', async () => {
     await Promise.all(lab.net.nodes.map(({ name }) => berth.speaker(name).kill()));
