@@ -16,6 +16,15 @@ export const aPort: typeof portWith = portWith;
 /** A node as a target. */
 export const aTarget: typeof targetWith = targetWith;
 
+/** A Service with these addresses in its status. */
+export function aServiceAt(
+  name: string,
+  addresses: readonly string[],
+  overrides: Partial<Service> = {},
+): Service {
+  return aService({ name, ingress: addresses.map((address) => ({ ip: address })), ...overrides });
+}
+
 /** A Node that is ready and eligible, with one InternalIP. */
 export function aNode(overrides: Partial<Node> = {}): Node {
   const name = overrides.name ?? 'node-1';

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
-import { parseArgs } from 'node:util';
 import { AwsWorld, type Counts } from '../fixtures/aws-world.ts';
 import { type LocalStack, startLocalStack } from '../harness/localstack.ts';
+import { count, phasesOf, type Values, wantedOf } from './arguments.ts';
 import { type AwsBench, type AwsSizes, operationsTable } from './aws-measuring.ts';
 import {
   away,
@@ -19,6 +19,7 @@ import {
   throttled,
 } from './aws-phases.ts';
 import type { AwsBerth } from './aws-process.ts';
+import { NODE_ARGS } from './berth-process.ts';
 import { machineFacts, type Measurement, publish } from './report.ts';
 
 /** A phase; one that starts another Berth gives it back. */
@@ -55,8 +56,6 @@ Exit code 1: a target was missed, or the benchmark could not be finished.`;
 const TOTAL_LIMIT_MS = 290_000;
 /** Added to every call. */
 const LATENCY_MS = 50;
-/** What V8 does by itself (and more so) where the container has a memory limit. */
-const NODE_ARGS = ['--max-semi-space-size=4'];
 
 const CAVEATS = [
   `The API is LocalStack with our plug-in, ${LATENCY_MS} ms added to every call; it, Berth and this benchmark with its API server (the sandbox) share the cores.`,
@@ -67,15 +66,8 @@ const CAVEATS = [
 
 /** Runs the benchmark; prints its table, writes its JSON, sets the exit code. */
 export async function run(args: readonly string[]): Promise<void> {
-  let wanted: Wanted | undefined;
-  try {
-    wanted = wantedOf(args);
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    process.exitCode = 2;
-    return;
-  }
-  if (wanted === undefined) return console.log(USAGE);
+  const wanted = wantedOf(args, { usage: USAGE, options: OPTIONS, wanted: runOf });
+  if (wanted === undefined) return;
   const { sizes, only } = wanted;
   const machine = machineFacts();
   const measurements: Measurement[] = [];
@@ -102,27 +94,20 @@ interface Wanted {
   readonly only: readonly string[];
 }
 
-/** `undefined` when help was asked for. @throws TypeError or RangeError for arguments that make no sense. */
-function wantedOf(args: readonly string[]): Wanted | undefined {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      services: { type: 'string' },
-      nodes: { type: 'string' },
-      only: { type: 'string' },
-      quick: { type: 'boolean', default: false },
-      'node-arg': { type: 'string', multiple: true, default: [] },
-      help: { type: 'boolean', default: false },
-    },
-  });
+const OPTIONS = {
+  services: { type: 'string' },
+  nodes: { type: 'string' },
+  only: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  'node-arg': { type: 'string', multiple: true, default: [] as string[] },
+} as const;
+
+/** @throws RangeError for arguments that make no sense. */
+function runOf(values: Values<typeof OPTIONS>): Wanted {
   const { quick } = values;
-  if (values.help) return undefined;
-  const only = values.only?.split(',') ?? Object.keys(PHASES);
-  const unknown = only.find((name) => PHASES[name] === undefined);
-  if (unknown !== undefined)
-    throw new RangeError(`There is no phase ${unknown}. There are ${Object.keys(PHASES).join(', ')}.`);
-  const services = count('--services', values.services ?? (quick ? '5' : '50'), 50);
-  const nodes = count('--nodes', values.nodes ?? (quick ? '4' : '20'), 400);
+  const only = phasesOf(values.only?.split(',') ?? [], Object.keys(PHASES));
+  const services = count('--services', values.services ?? (quick ? '5' : '50'), { min: 2, max: 50 });
+  const nodes = count('--nodes', values.nodes ?? (quick ? '4' : '20'), { min: 2, max: 400 });
   const sizes = {
     services,
     nodes,
@@ -133,12 +118,6 @@ function wantedOf(args: readonly string[]): Wanted | undefined {
     judged: services === 50 && nodes === 20,
   };
   return { sizes, only };
-}
-
-function count(flag: string, text: string, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 2 && value <= max) return value;
-  throw new RangeError(`${flag} takes a whole number from 2 to ${max}, not ${JSON.stringify(text)}.`);
 }
 
 interface Found {

@@ -1,4 +1,5 @@
-import { parseArgs } from 'node:util';
+import { count, type Values, wantedOf } from './arguments.ts';
+import { NODE_ARGS } from './berth-process.ts';
 import { Observer, startCluster } from './core-cluster.ts';
 import { creation, deletion, firstServed } from './core-phases.ts';
 import { CoreBerth } from './core-process.ts';
@@ -22,12 +23,6 @@ const TOTAL_LIMIT_MS = 175_000;
 const CROWD = 50;
 /** Two node ports each; the API server has 2,768 of them, and picks slowly among the last ones. */
 const MAX_SERVICES = 1_200;
-/**
- * What V8 does by itself (and more so) where the container has a memory limit. Without one it lets garbage pile up in
- * a young generation of 67 MB and more before it looks, however little is in use.
- */
-const NODE_ARGS = ['--max-semi-space-size=4'];
-
 const CAVEATS = [
   'etcd, kube-apiserver, Berth and this benchmark share the cores; the notes say how much CPU time each of them took.',
   'Times end when a watch in the benchmark process shows the change, so its way through the API server is in them.',
@@ -38,15 +33,8 @@ const CAVEATS = [
 
 /** Runs the benchmark; prints its table, writes its JSON, sets the exit code. */
 export async function run(args: readonly string[]): Promise<void> {
-  let sizes: Sizes | undefined;
-  try {
-    sizes = sizesOf(args);
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    process.exitCode = 2;
-    return;
-  }
-  if (sizes === undefined) return console.log(USAGE);
+  const sizes = wantedOf(args, { usage: USAGE, options: OPTIONS, wanted: sizesOf });
+  if (sizes === undefined) return;
   const machine = machineFacts();
   const measurements: Measurement[] = [];
   const caveats = [...CAVEATS];
@@ -61,34 +49,24 @@ export async function run(args: readonly string[]): Promise<void> {
   await publish({ bench: 'core', machine, setup, measurements, caveats });
 }
 
-/** `undefined` when help was asked for. @throws TypeError or RangeError for arguments that make no sense. */
-function sizesOf(args: readonly string[]): Sizes | undefined {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      services: { type: 'string' },
-      nodes: { type: 'string' },
-      quick: { type: 'boolean', default: false },
-      'node-arg': { type: 'string', multiple: true, default: [] },
-      help: { type: 'boolean', default: false },
-    },
-  });
+const OPTIONS = {
+  services: { type: 'string' },
+  nodes: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  'node-arg': { type: 'string', multiple: true, default: [] as string[] },
+} as const;
+
+/** @throws RangeError for arguments that make no sense. */
+function sizesOf(values: Values<typeof OPTIONS>): Sizes {
   const { quick } = values;
-  if (values.help) return undefined;
   return {
-    services: count('--services', values.services ?? (quick ? '100' : '1000'), MAX_SERVICES),
-    nodes: count('--nodes', values.nodes ?? (quick ? '10' : '100'), 5_000),
+    services: count('--services', values.services ?? (quick ? '100' : '1000'), { max: MAX_SERVICES }),
+    nodes: count('--nodes', values.nodes ?? (quick ? '10' : '100'), { max: 5_000 }),
     starts: quick ? 1 : 3,
     settleMs: quick ? 1_000 : 10_000,
     restMs: quick ? 3_000 : 30_000,
     nodeArgs: [...NODE_ARGS, ...values['node-arg']],
   };
-}
-
-function count(flag: string, text: string, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new RangeError(`${flag} takes a whole number from 1 to ${max}, not ${JSON.stringify(text)}.`);
 }
 
 /** Every phase, one after another, on one control plane. */

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { count, type Values, wantedOf } from './arguments.ts';
 import type { BackendPorts } from './local/backend.ts';
 import type { ProxyJob } from './local/berth.ts';
 import { machineSeconds, processorSeconds, start, type Helper } from './local/child.ts';
@@ -61,32 +61,39 @@ const CAVEATS = [
 
 /** Runs the benchmark; prints its table, writes its JSON, sets the exit code. */
 export async function run(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      rounds: { type: 'string' },
-      measure: { type: 'string' },
-      quick: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 9));
-  const measureMs = Number(values.measure ?? (values.quick ? 200 : 350));
+  const sizes = wantedOf(args, { usage: USAGE, options: OPTIONS, wanted: sizesOf });
+  if (sizes === undefined) return;
   const machine = machineFacts();
   const version = findHaProxy();
   const caveats = [...CAVEATS];
   if (version === undefined)
     caveats.unshift('HAProxy is not installed, so nothing was compared: `apt-get install haproxy` as root.');
-  const runs = await measured({ rounds, measureMs, version });
+  const runs = await measured({ ...sizes, version });
   const { measurements, remarks } = measurementsOf(SCENARIOS, runs);
-  const setup = { rounds, measureMs, haproxy: version ?? 'missing' };
+  const setup = { ...sizes, haproxy: version ?? 'missing' };
   await publish({ bench: 'local', machine, setup, measurements, caveats: [...caveats, ...remarks] });
 }
 
-interface Plan {
+interface Sizes {
   readonly rounds: number;
   readonly measureMs: number;
+}
+
+const OPTIONS = {
+  rounds: { type: 'string' },
+  measure: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+} as const;
+
+/** @throws RangeError for arguments that make no sense. */
+function sizesOf({ rounds, measure, quick }: Values<typeof OPTIONS>): Sizes {
+  return {
+    rounds: count('--rounds', rounds ?? (quick ? '1' : '9'), { max: 1_000 }),
+    measureMs: count('--measure', measure ?? (quick ? '200' : '350'), { max: 60_000 }),
+  };
+}
+
+interface Plan extends Sizes {
   readonly version: string | undefined;
 }
 

@@ -14,7 +14,7 @@ import { PacketSocket } from '../../providers/metal/wire/sys/packet-socket.ts';
 import { Poller } from '../../providers/metal/wire/sys/poller.ts';
 import { Receiver } from '../../providers/metal/wire/sys/receiver.ts';
 import { inNamespace } from '../harness/in-namespace.ts';
-import type { Station } from '../harness/netns.ts';
+import type { Station } from '../harness/segment.ts';
 import { quantile } from './report.ts';
 
 /** A request that is not answered within this time is lost. */
@@ -148,7 +148,8 @@ export async function compareLatency(
 async function main([requests = '2000', seconds = '10']: readonly string[]): Promise<void> {
   const { parseIp } = await import('@berth/core');
   const { startWire } = await import('../../providers/metal/wire/index.ts');
-  const { makeSegment, whyNoNamespaces } = await import('../harness/netns.ts');
+  const { whyNoNamespaces } = await import('../harness/netns.ts');
+  const { makeSegment } = await import('../harness/segment.ts');
   const why = await whyNoNamespaces();
   if (why !== undefined) throw new Error(why);
   const service = parseIp('192.0.2.100');

@@ -1,37 +1,17 @@
 /** How long addresses are not answered, or answered twice, when speakers, nodes and the API server fail. */
+import { type Blow, measure, moves, repeated, twoOwners } from './metal-blow.ts';
 import { labNames } from './metal-services.ts';
-import { type MetalBench, pause, spread, total, Watch, worst } from './metal-watch.ts';
-import type { Measurement } from './report.ts';
+import { type MetalBench, pause, spread, total, worst } from './metal-watch.ts';
 
 /** Addresses that are asked for while something fails: enough that every node holds some. */
 const ADDRESSES = 6;
 /** How long is watched after a failure, and after what failed is back. */
 const AFTER_MS = 2_000;
-/** Long enough for the holder to have answered alone before. */
-const BEFORE_MS = 500;
 /** A speaker that starts has heard every node or has waited its 3 s. */
 const START_MS = 3_500;
 
-/** What one failure did to the addresses of the node that it hit. */
-interface Blow {
-  /** First answer by another node, of the slowest address. */
-  readonly firstMs: number;
-  /** Longest time without an answer, of the worst address. */
-  readonly silenceMs: number;
-  readonly unanswered: number;
-  readonly twoOwnersMs: number;
-  /** Moves of all addresses, and those that the failure explains. */
-  readonly moves: number;
-  readonly expected: number;
-  /** Gratuitous frames for each address that moved. */
-  readonly gratuitous: number;
-}
-
-/** What is done to a node, in stages; `mark` tells how the time up to it is to be judged. */
-type Treatment = (victim: string, mark: (stage: string) => Promise<void>) => Promise<void>;
-
 /** Creates the Services of the failover phases; they stay for the rest of the benchmark. */
-export async function failoverServices({ lab, berth }: MetalBench): Promise<readonly string[]> {
+async function failoverServices({ lab, berth }: MetalBench): Promise<readonly string[]> {
   const addresses: string[] = [];
   for (const name of labNames('failover', ADDRESSES)) {
     await lab.createService({ name });
@@ -49,60 +29,6 @@ export async function failovers(bench: MetalBench): Promise<void> {
   await killedAndStarted(bench, addresses);
   await cutFromApi(bench, addresses);
   await withoutApi(bench, addresses);
-}
-
-/** The same treatment again and again; the stages' blows by name. */
-async function repeated(
-  bench: MetalBench,
-  addresses: readonly string[],
-  { runs, treat }: { readonly runs: number; readonly treat: Treatment },
-): Promise<ReadonlyMap<string, readonly Blow[]>> {
-  const blows = new Map<string, Blow[]>();
-  for (let run = 0; run < runs; run++) {
-    const watch = await Watch.start(bench, addresses);
-    try {
-      const before = await watch.settled();
-      const victim = before.get(addresses[run % addresses.length] ?? '') ?? '';
-      const theirs = addresses.filter((address) => before.get(address) === victim);
-      let fromMs = Date.now();
-      await treat(victim, async (stage) => {
-        const toMs = Date.now();
-        await watch.read();
-        const blow = blowOf(watch, { addresses, theirs, victim, fromMs, toMs });
-        blows.set(stage, [...(blows.get(stage) ?? []), blow]);
-        fromMs = toMs;
-      });
-    } finally {
-      await watch.stop();
-    }
-  }
-  return blows;
-}
-
-interface Case {
-  readonly addresses: readonly string[];
-  readonly theirs: readonly string[];
-  readonly victim: string;
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
-function blowOf(watch: Watch, { addresses, theirs, victim, fromMs, toMs }: Case): Blow {
-  const lines = theirs.map((address) => watch.timeline(address, { fromMs, toMs }));
-  const all = addresses.map((address) => watch.timeline(address, { fromMs, toMs }));
-  // Who answered before is part of a move.
-  const withBefore = addresses.map((address) =>
-    watch.timeline(address, { fromMs: fromMs - BEFORE_MS, toMs }),
-  );
-  return {
-    firstMs: worst(theirs.map((address) => watch.firstFromOther(address, victim, fromMs))),
-    silenceMs: worst(lines.map((line) => line.silenceMs)),
-    unanswered: total(all.map((line) => line.unanswered)),
-    twoOwnersMs: worst(all.map((line) => line.twoOwnersMs)),
-    moves: total(withBefore.map((line) => line.moves)),
-    expected: theirs.length,
-    gratuitous: total(all.map((line) => line.gratuitous)) / theirs.length,
-  };
 }
 
 async function killed(bench: MetalBench, addresses: readonly string[]): Promise<void> {
@@ -302,49 +228,5 @@ async function withoutApi(bench: MetalBench, addresses: readonly string[]): Prom
     value: failover?.firstMs ?? Number.NaN,
     unit: 'ms',
     target: { atMost: 1_000 },
-  });
-}
-
-function measure({ record }: MetalBench, id: string, measurement: Omit<Measurement, 'id'>): void {
-  record({ id: `metal.${id}`, ...measurement });
-}
-
-function twoOwners(
-  bench: MetalBench,
-  id: string,
-  {
-    what,
-    blows,
-    atMostMs,
-  }: { readonly what: string; readonly blows: readonly Blow[]; readonly atMostMs: number },
-): void {
-  const values = blows.map(({ twoOwnersMs }) => twoOwnersMs);
-  measure(bench, `${id}.twoOwners`, {
-    what,
-    value: worst(values),
-    unit: 'ms',
-    target: { atMost: atMostMs },
-    note: spread(values),
-  });
-}
-
-/** Moves on top of one for each address of the node that failed; of a stage that ends with its return, all count. */
-function moves(
-  bench: MetalBench,
-  id: string,
-  {
-    what,
-    blows,
-    back,
-  }: { readonly what: string; readonly blows: readonly Blow[]; readonly back: readonly Blow[] },
-): void {
-  const extra = blows.map((blow) => blow.moves - blow.expected);
-  const returned = back.map((blow) => blow.moves);
-  measure(bench, `${id}.moves`, {
-    what,
-    value: total(extra) + total(returned),
-    unit: 'moves',
-    target: { exactly: 0 },
-    note: `by run: ${extra.join(' ')}; at the return: ${returned.join(' ')}`,
   });
 }

@@ -2,8 +2,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { batch } from '../harness/metal-net.ts';
 import { labNodeObject } from '../harness/metal-objects.ts';
+import { batch } from '../harness/netns.ts';
 import { cpuMsOf, memoryOf } from './process-facts.ts';
 import { type MetalBench, pause } from './metal-watch.ts';
 

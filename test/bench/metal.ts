@@ -1,10 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { LabBerth } from '../harness/metal-berth.ts';
 import { type MetalLab, startMetalLab, whyNoMetalLab } from '../harness/metal-lab.ts';
-import { shippedProgram } from './berth-process.ts';
+import { count, phasesOf, type Values, wantedOf } from './arguments.ts';
+import { NODE_ARGS, shippedProgram } from './berth-process.ts';
 import { failovers } from './metal-failover.ts';
 import { latency } from './metal-latency.ts';
 import { hundredSpeakers } from './metal-peers.ts';
@@ -26,8 +26,6 @@ Exit code 1: a target was missed, or the benchmark could not be finished.`;
 
 /** The whole benchmark ends by then, in whatever state. */
 const TOTAL_LIMIT_MS = 590_000;
-/** What V8 does by itself (and more so) where the container has a memory limit; see bench core. */
-const NODE_ARGS = ['--max-semi-space-size=4'];
 
 const CAVEATS = [
   'Three nodes and a client are network namespaces on one bridge; etcd, kube-apiserver, Berth and this benchmark share the cores.',
@@ -45,15 +43,8 @@ interface Arguments extends MetalSizes {
 
 /** Runs the benchmark; prints its table, writes its JSON, sets the exit code. */
 export async function run(args: readonly string[]): Promise<void> {
-  let sizes: Arguments | undefined;
-  try {
-    sizes = sizesOf(args);
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    process.exitCode = 2;
-    return;
-  }
-  if (sizes === undefined) return console.log(USAGE);
+  const sizes = wantedOf(args, { usage: USAGE, options: OPTIONS, wanted: sizesOf });
+  if (sizes === undefined) return;
   const why = await whyNoMetalLab();
   if (why !== undefined) {
     console.error(`bench metal ${why}`);
@@ -77,29 +68,19 @@ export async function run(args: readonly string[]): Promise<void> {
 
 const PHASES = ['failover', 'services', 'rest', 'latency', 'peers'] as const;
 
-/** `undefined` when help was asked for. @throws TypeError or RangeError for arguments that make no sense. */
-function sizesOf(args: readonly string[]): Arguments | undefined {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      runs: { type: 'string' },
-      only: { type: 'string', multiple: true, default: [] },
-      quick: { type: 'boolean', default: false },
-      'node-arg': { type: 'string', multiple: true, default: [] },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) return undefined;
+const OPTIONS = {
+  runs: { type: 'string' },
+  only: { type: 'string', multiple: true, default: [] as string[] },
+  quick: { type: 'boolean', default: false },
+  'node-arg': { type: 'string', multiple: true, default: [] as string[] },
+} as const;
+
+/** @throws RangeError for arguments that make no sense. */
+function sizesOf(values: Values<typeof OPTIONS>): Arguments {
   const { quick } = values;
-  const runs = Number(values.runs ?? (quick ? 2 : 10));
-  if (!Number.isInteger(runs) || runs < 1 || runs > 100)
-    throw new RangeError(`--runs takes a whole number from 1 to 100, not ${JSON.stringify(values.runs)}.`);
-  const unknown = values.only.find((phase) => !PHASES.some((known) => known === phase));
-  if (unknown !== undefined)
-    throw new RangeError(`--only takes one of ${PHASES.join(', ')}, not ${JSON.stringify(unknown)}.`);
   return {
-    runs,
-    only: new Set(values.only.length > 0 ? values.only : PHASES),
+    runs: count('--runs', values.runs ?? (quick ? '2' : '10'), { max: 100 }),
+    only: new Set(phasesOf(values.only, PHASES)),
     services: quick ? 40 : 200,
     requests: quick ? 500 : 2_000,
     floodMs: quick ? 2_000 : 10_000,

@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -11,8 +10,9 @@ import {
   type ContractRequest,
   type ContractResponse,
 } from '../contract/api.ts';
-import { Daemon, dismissGuard, freePort, startGuard } from './daemon.ts';
-import { harnessEnvironment } from './environment.ts';
+import { Daemon, freePort } from './daemon.ts';
+import { describeUnless } from './describe.ts';
+import { type Guard, startGuard } from './guard.ts';
 
 /** How to start the control plane. */
 export interface ControlPlaneOptions {
@@ -83,31 +83,20 @@ export function controlPlane(): Promise<ControlPlaneAvailability> {
   return availability;
 }
 
-/**
- * A `describe` whose tests need the control plane; to be awaited at the top level of a test file. Where the machine
- * cannot give one, the tests are counted as skipped with reason and remedy in the title, or fail under `CI=true`.
- */
+/** Why the machine cannot have the control plane, with the remedy; `undefined` when it can. */
+export async function whyNoControlPlane(): Promise<string | undefined> {
+  const answer = await controlPlane();
+  return answer.available
+    ? undefined
+    : `needs the Kubernetes control plane, but ${answer.reason}. ${answer.remedy}`;
+}
+
+/** A `describe` whose tests need the control plane; where the machine cannot give one, see `describeUnless`. */
 export async function describeWithControlPlane(
   name: string,
   define: () => void | Promise<void>,
 ): Promise<void> {
-  // Not imported at the top, because the benchmarks start control planes outside vitest.
-  const { describe, it } = await import('vitest');
-  const answer = await controlPlane();
-  if (answer.available) {
-    describe(name, define);
-    return;
-  }
-  const why = `needs the Kubernetes control plane, but ${answer.reason}. ${answer.remedy}`;
-  if (!harnessEnvironment().ci) {
-    describe.skip(`${name} [${why}]`, define);
-    return;
-  }
-  describe(name, () => {
-    it('has the real control plane that CI=true demands', () => {
-      throw new Error(`${name} ${why}`);
-    });
-  });
+  await describeUnless(await whyNoControlPlane(), { name, part: 'real control plane' }, define);
 }
 
 /**
@@ -141,13 +130,13 @@ interface Running {
   readonly tokens: ReadonlyMap<string, string>;
   readonly etcd: Daemon;
   readonly apiServer: Daemon;
-  readonly guard: ChildProcess;
+  readonly guard: Guard;
   readonly clients: ContractApi[];
 }
 
 async function prepare(binaries: string, options: ControlPlaneOptions): Promise<Running> {
   const dir = await mkdtemp(join(tmpdir(), 'berth-controlplane-'));
-  const guard = startGuard(dir);
+  const guard = startGuard({ dir });
   const [etcdPort, apiPort] = [await freePort(), await freePort()];
   const etcdUrl = `http://127.0.0.1:${etcdPort}`;
   const users = [...defaultUsers, ...(options.users ?? [])];
@@ -335,5 +324,5 @@ async function shutDown(running: Running): Promise<void> {
   await running.apiServer.kill();
   await running.etcd.kill();
   await rm(running.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
-  dismissGuard(running.guard);
+  running.guard.dismiss();
 }

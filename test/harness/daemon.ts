@@ -77,31 +77,6 @@ export class Daemon {
 }
 
 /**
- * A shell that waits for this process to end (its standard input then ends), kills what is left running and removes
- * the directory. It is in a session of its own, so that a signal to this process's group does not reach it.
- */
-export function startGuard(dir: string): ChildProcess {
-  const script = [
-    'while read -r line; do [ "$line" = done ] && exit 0; done',
-    'for file in "$1"/*.pid; do [ -f "$file" ] && kill -9 "$(cat "$file")"; done',
-    'rm -rf "$1" || { sleep 1; rm -rf "$1"; }',
-  ].join('\n');
-  const guard = spawn('sh', ['-c', script, 'berth-guard', dir], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  guard.unref();
-  guard.stdin?.on('error', () => undefined);
-  (guard.stdin as unknown as { unref?: () => void } | null)?.unref?.();
-  return guard;
-}
-
-/** Ends the guard without any killing; for when everything has been put away already. */
-export function dismissGuard(guard: ChildProcess): void {
-  guard.stdin?.end('done\n');
-}
-
-/**
  * A TCP port that is free on loopback. Below the range that outgoing connections take their
  * ports from, and below the node ports.
  */

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureLocalStack, type LocalStackAvailability } from '../../infra/localstack/install.ts';
 import { askCloud, type CloudControl, controlOf } from './cloud-control.ts';
-import { Daemon, dismissGuard, freePort, startGuard } from './daemon.ts';
+import { Daemon, freePort } from './daemon.ts';
+import { describeUnless } from './describe.ts';
 import { harnessEnvironment } from './environment.ts';
+import { startGuard } from './guard.ts';
 
 export { eksVpc, type EksVpc, type EksVpcOptions } from './eks-vpc.ts';
 export type { Call, CloudControl, CloudSettings, Fault, Service } from './cloud-control.ts';
@@ -73,8 +75,7 @@ export function localStack(): Promise<LocalStackAvailability> {
 }
 
 /**
- * A `describe` whose tests need the test cloud; to be awaited at the top level of a test file. Where the machine cannot
- * give it, the tests are counted as skipped with reason and remedy in the title, or fail under `CI=true`. With
+ * A `describe` whose tests need the test cloud; where the machine cannot give it, see `describeUnless`. With
  * `AWS_ENDPOINT_URL` set they run against that endpoint, except those that need control over the cloud.
  */
 export async function describeWithLocalStack(
@@ -82,33 +83,20 @@ export async function describeWithLocalStack(
   define: () => void | Promise<void>,
   needs: LocalStackNeeds = {},
 ): Promise<void> {
-  // Not imported at the top, because the benchmarks start the cloud outside vitest.
-  const { describe, it } = await import('vitest');
   const given = givenEndpoint();
-  if (given !== undefined) {
-    if (needs.control)
-      describe.skip(
-        `${name} [needs faults, settings or records, which ${given} does not have. Unset AWS_ENDPOINT_URL.]`,
-        define,
-      );
-    else describe(name, define);
+  if (given === undefined) {
+    await describeUnless(await whyNoLocalStack(), { name, part: 'LocalStack' }, define);
     return;
   }
+  const why = needs.control
+    ? `needs faults, settings or records, which ${given} does not have. Unset AWS_ENDPOINT_URL.`
+    : undefined;
+  await describeUnless(why, { name }, define);
+}
+
+async function whyNoLocalStack(): Promise<string | undefined> {
   const answer = await localStack();
-  if (answer.available) {
-    describe(name, define);
-    return;
-  }
-  const why = `needs LocalStack, but ${answer.reason}. ${answer.remedy}`;
-  if (!harnessEnvironment().ci) {
-    describe.skip(`${name} [${why}]`, define);
-    return;
-  }
-  describe(name, () => {
-    it('has the LocalStack that CI=true demands', () => {
-      throw new Error(`${name} ${why}`);
-    });
-  });
+  return answer.available ? undefined : `needs LocalStack, but ${answer.reason}. ${answer.remedy}`;
 }
 
 /**
@@ -125,13 +113,13 @@ export async function startLocalStack(options: LocalStackOptions = {}): Promise<
   if (!answer.available) throw new Error(`${answer.reason}. ${answer.remedy}`);
   for (let attempt = 1; ; attempt++) {
     const dir = await mkdtemp(join(tmpdir(), 'berth-localstack-'));
-    const guard = startGuard(dir);
+    const guard = startGuard({ dir });
     const port = await freePort();
     const daemon = new Daemon(dir, await writeLauncher(dir, answer, port), []);
     const stop = async (): Promise<void> => {
       await daemon.kill();
       await rm(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
-      dismissGuard(guard);
+      guard.dismiss();
     };
     try {
       await daemon.start(() => isReady(port));

@@ -6,21 +6,19 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureControlPlane } from '../../infra/controlplane/build.ts';
-import { type ControlPlane, type ControlPlaneUser, controlPlane, startControlPlane } from './controlplane.ts';
-import { harnessEnvironment } from './environment.ts';
-import { batch, buildNet, type LabNet, type LabNode, runIn, whyNoLab } from './metal-net.ts';
 import {
-  LAB_CRDS,
-  LAB_NAMESPACE,
-  labNodeObject,
-  labPool,
-  type LabService,
-  labService,
-  labSlices,
-  POD_PORT,
-} from './metal-objects.ts';
+  type ControlPlane,
+  type ControlPlaneUser,
+  startControlPlane,
+  whyNoControlPlane,
+} from './controlplane.ts';
+import { describeUnless } from './describe.ts';
+import { furnish, kubeProxy } from './metal-furnish.ts';
+import { buildNet } from './metal-net-build.ts';
+import type { LabNet, LabNode } from './metal-net.ts';
+import { LAB_NAMESPACE, type LabService, labService, labSlices } from './metal-objects.ts';
 import { LabProcess } from './metal-process.ts';
+import { batch, type Program, runIn, whyNoNamespaces } from './netns.ts';
 
 /** How to start the lab. */
 export interface LabOptions {
@@ -56,7 +54,7 @@ export interface MetalLab {
   node(name: string): LabNode;
   /** The node whose `eth0` has the MAC; `undefined` for strangers. */
   nodeOfMac(mac: string): string | undefined;
-  /** Starts a program in a node's namespace, the client's, or (absent) this one. */
+  /** Starts a program in the namespace of a node (`node-1`), its pods (`node-1/pods`) or the `client`; absent: in this one. */
   start(where: string | undefined, name: string, command: readonly string[]): LabProcess;
   /** Runs a program at the client and returns its output. @throws Error when it fails. */
   atClient(command: readonly string[], options?: { input?: string; limitMs?: number }): Promise<string>;
@@ -87,50 +85,37 @@ export interface MetalLab {
   stop(): Promise<void>;
 }
 
-const POD_PROGRAM = fileURLToPath(new URL('metal-pod.ts', import.meta.url));
 const UDP_PROGRAM = fileURLToPath(new URL('metal-udp.ts', import.meta.url));
-/** No kernel settings that need the whole machine, which a container may not change. */
-const CONNTRACK_ARGS = [
-  '--conntrack-max-per-core=0',
-  '--conntrack-tcp-timeout-established=0',
-  '--conntrack-tcp-timeout-close-wait=0',
+
+/** Programs that the lab and its tests run. */
+const PROGRAMS: readonly Program[] = [
+  'ip',
+  'nft',
+  'iptables',
+  'ip6tables',
+  'conntrack',
+  'curl',
+  'arping',
+  'ndisc6',
+  'tcpdump',
+  'faketime',
 ];
 
 /** Why the machine cannot have the lab, with the remedy; `undefined` when it can. Builds what it is built from. */
-export async function whyNoMetalLab(kubeProxy = false): Promise<string | undefined> {
-  const why = await whyNoLab();
-  if (why !== undefined) return why;
-  const answer = await controlPlane();
-  if (!answer.available) return `needs the Kubernetes control plane, but ${answer.reason}. ${answer.remedy}`;
-  if (!kubeProxy) return undefined;
-  const proxy = await ensureControlPlane({ log: (line) => console.error(line), components: ['kube-proxy'] });
+export async function whyNoMetalLab(withKubeProxy = false): Promise<string | undefined> {
+  const why = (await whyNoNamespaces(PROGRAMS)) ?? (await whyNoControlPlane());
+  if (why !== undefined || !withKubeProxy) return why;
+  const proxy = await kubeProxy();
   return proxy.available ? undefined : `needs kube-proxy, but ${proxy.reason}. ${proxy.remedy}`;
 }
 
-/**
- * A `describe` whose tests need the metal lab; to be awaited at the top level of a test file. Where the machine cannot
- * give one, the tests are counted as skipped with reason and remedy in the title, or fail under `CI=true`.
- */
+/** A `describe` whose tests need the metal lab; where the machine cannot give one, see `describeUnless`. */
 export async function describeWithMetalLab(
   name: string,
   options: { readonly kubeProxy?: boolean },
   define: () => void,
 ): Promise<void> {
-  const { describe, it } = await import('vitest');
-  const why = await whyNoMetalLab(options.kubeProxy);
-  if (why === undefined) {
-    describe(name, define);
-    return;
-  }
-  if (!harnessEnvironment().ci) {
-    describe.skip(`${name} [${why}]`, define);
-    return;
-  }
-  describe(name, () => {
-    it('has the metal lab that CI=true demands', () => {
-      throw new Error(`${name} ${why}`);
-    });
-  });
+  await describeUnless(await whyNoMetalLab(options.kubeProxy), { name, part: 'metal lab' }, define);
 }
 
 /**
@@ -151,7 +136,7 @@ export async function startMetalLab(options: LabOptions = {}): Promise<MetalLab>
     const plane = await startControlPlane({ address: net.host.ipv4, apiServerArgs, authorization, users });
     undo.push(() => plane.stop());
     const lab = new Lab({ net, plane, dir, stop, ended: (step) => void undo.push(step) });
-    await lab.furnish(options);
+    await furnish(lab, options);
     return lab;
   } catch (error) {
     await stop();
@@ -182,19 +167,6 @@ class Lab implements MetalLab {
     this.#ended = ended;
   }
 
-  /** Objects, then proxies and pods. */
-  async furnish({ kubeProxy, pods = kubeProxy !== undefined, ipv6Only = false }: LabOptions): Promise<void> {
-    for (const name of [LAB_NAMESPACE, 'berth-system', 'metallb-system'])
-      await this.send('POST', '/api/v1/namespaces', { metadata: { name } });
-    for (const crd of LAB_CRDS)
-      await this.send('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', crd);
-    for (const node of this.net.nodes)
-      await this.send('POST', '/api/v1/nodes', labNodeObject(node, ipv6Only));
-    for (const [path, object] of labPool(this.net)) await this.#whenServed(path, object);
-    if (pods) for (const node of this.net.nodes) this.#startPods(node);
-    if (kubeProxy !== undefined) await this.#startProxies(kubeProxy);
-  }
-
   node(name: string): LabNode {
     const found = this.net.nodes.find((node) => node.name === name);
     if (found === undefined) throw new Error(`the lab has no node ${name}`);
@@ -206,12 +178,7 @@ class Lab implements MetalLab {
   }
 
   start(where: string | undefined, name: string, command: readonly string[]): LabProcess {
-    const namespace =
-      where === undefined
-        ? undefined
-        : where === 'client'
-          ? this.net.client.namespace
-          : this.node(where).namespace;
+    const namespace = this.#namespaceOf(where);
     const started = LabProcess.start({
       name,
       dir: this.dir,
@@ -301,59 +268,11 @@ class Lab implements MetalLab {
     await this.atClient(['ip', 'neigh', 'flush', 'dev', 'eth0']);
   }
 
-  /** A kind is served a moment after its definition was accepted. */
-  async #whenServed(path: string, object: object): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
-      const { status, text } = await this.plane.request('POST', path, { body: object });
-      if (status < 300) return;
-      if (status !== 404 || attempt > 200) throw new Error(`POST ${path} was answered ${status}: ${text}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-
-  #startPods({ name, podNamespace, pods }: LabNode): void {
-    const served = pods.flatMap(({ ipv4, ipv6 }, index) =>
-      [ipv4, ipv6].map((ip) => `${name}-${index}=${ip}`),
-    );
-    const command = [process.execPath, POD_PROGRAM, String(POD_PORT), ...served];
-    const started = LabProcess.start({
-      name: `pods-${name}`,
-      dir: this.dir,
-      namespace: podNamespace,
-      command,
-    });
-    this.#ended(() => started.kill());
-  }
-
-  async #startProxies(mode: 'nftables' | 'iptables'): Promise<void> {
-    const answer = await ensureControlPlane({
-      log: (line) => console.error(line),
-      components: ['kube-proxy'],
-    });
-    if (!answer.available) throw new Error(`${answer.reason}. ${answer.remedy}`);
-    const kubeconfig = this.plane.kubeconfig();
-    const cidrs = [`10.${this.net.slot}.0.0/16`, `fdbe:1:${this.net.slot.toString(16)}::/48`];
-    const proxies = this.net.nodes.map(({ name }) =>
-      this.start(name, `kube-proxy-${name}`, [
-        join(answer.dir, 'kube-proxy'),
-        `--kubeconfig=${kubeconfig}`,
-        `--hostname-override=${name}`,
-        `--proxy-mode=${mode}`,
-        `--cluster-cidr=${cidrs.join(',')}`,
-        '--metrics-bind-address=127.0.0.1:10249',
-        ...CONNTRACK_ARGS,
-      ]),
-    );
-    // Its first rules are written when it has everything; 200 there means that they are.
-    const healthy = (name: string): Promise<boolean> =>
-      runIn(this.node(name).namespace, ['curl', '-sf', '-m1', 'http://127.0.0.1:10256/healthz']).then(
-        () => true,
-        () => false,
-      );
-    await Promise.all(
-      proxies.map((proxy, index) =>
-        proxy.until('it is healthy', () => healthy(this.net.nodes[index]?.name ?? '')),
-      ),
-    );
+  #namespaceOf(where: string | undefined): string | undefined {
+    if (where === undefined) return undefined;
+    if (where === 'client') return this.net.client.namespace;
+    const [name = '', part] = where.split('/');
+    const { namespace, podNamespace } = this.node(name);
+    return part === 'pods' ? podNamespace : namespace;
   }
 }

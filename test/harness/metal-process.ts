@@ -3,7 +3,7 @@ import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { spawnIn } from './metal-net.ts';
+import { spawnIn } from './netns.ts';
 
 /** A program to start in the lab. */
 export interface LabProgram {

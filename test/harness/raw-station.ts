@@ -10,7 +10,7 @@ import {
 import { PacketSocket } from '../../providers/metal/wire/sys/packet-socket.ts';
 import { Receiver } from '../../providers/metal/wire/sys/receiver.ts';
 import { inNamespace } from './in-namespace.ts';
-import type { Station } from './netns.ts';
+import type { Station } from './segment.ts';
 
 /** Lets everything through. */
 const ALL = [[0x06, 0, 0, 0x0004_0000]] as const;

@@ -1,6 +1,7 @@
 import { EC2 } from '@aws-sdk/client-ec2';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type LocalBerth, startBerth } from '../fixtures/aws-berth.ts';
+import { CREATING, DELETING } from '../fixtures/aws-operations.ts';
 import { AwsWorld, type WantedService } from '../fixtures/aws-world.ts';
 import { eventually } from '../fixtures/kube-objects.ts';
 import { describeWithLocalStack, type LocalStack, startLocalStack } from '../harness/localstack.ts';
@@ -199,14 +200,7 @@ await describeWithLocalStack(
     });
 
     describe('an operation that the IAM policy does not allow: AccessDenied with the operation and the statement', () => {
-      it.each([
-        ['ec2', 'CreateSecurityGroup'],
-        ['ec2', 'AuthorizeSecurityGroupIngress'],
-        ['elbv2', 'CreateTargetGroup'],
-        ['elbv2', 'CreateLoadBalancer'],
-        ['elbv2', 'RegisterTargets'],
-        ['elbv2', 'CreateListener'],
-      ] as const)('%s %s', async (service, operation) => {
+      it.each(CREATING)('%s %s', async (service, operation) => {
         await world.account.faults.deny(service, operation);
         const action = `${service === 'elbv2' ? 'elasticloadbalancing' : service}:${operation}`;
         const name = operation.toLowerCase();
@@ -225,11 +219,7 @@ await describeWithLocalStack(
         await remove(name);
       });
 
-      it.each([
-        ['elbv2', 'DeleteLoadBalancer'],
-        ['elbv2', 'DeleteTargetGroup'],
-        ['ec2', 'DeleteSecurityGroup'],
-      ] as const)(
+      it.each(DELETING)(
         '%s %s, and the Service waits for its load balancer to be gone',
         async (service, operation) => {
           const name = operation.toLowerCase();

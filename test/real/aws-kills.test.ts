@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { fastClock, type LocalBerth, startBerth, startBerthProgram } from '../fixtures/aws-berth.ts';
+import { CREATING, DELETING } from '../fixtures/aws-operations.ts';
 import { AwsWorld, sum } from '../fixtures/aws-world.ts';
 import { eventually } from '../fixtures/kube-objects.ts';
 import { describeWithLocalStack, type LocalStack, startLocalStack } from '../harness/localstack.ts';
@@ -164,14 +165,7 @@ await describeWithLocalStack(
     });
 
     describe('and an answer that is lost after the effect of its call does not double it', () => {
-      it.each([
-        ['ec2', 'CreateSecurityGroup'],
-        ['ec2', 'AuthorizeSecurityGroupIngress'],
-        ['elbv2', 'CreateTargetGroup'],
-        ['elbv2', 'CreateLoadBalancer'],
-        ['elbv2', 'RegisterTargets'],
-        ['elbv2', 'CreateListener'],
-      ] as const)('%s %s: connection closed, then error 500', async (service, operation) => {
+      it.each(CREATING)('%s %s: connection closed, then error 500', async (service, operation) => {
         await start();
         const { faults } = world.account;
         await faults.add({ service, operation, times: 1, after: true, disconnect: true });
@@ -184,20 +178,18 @@ await describeWithLocalStack(
         await eventually(async () => expect(await world.leftovers()).toEqual([]));
       });
 
-      it.each([
-        ['elbv2', 'DeleteLoadBalancer'],
-        ['elbv2', 'DeleteTargetGroup'],
-        ['ec2', 'DeleteSecurityGroup'],
-        ['ec2', 'RevokeSecurityGroupIngress'],
-      ] as const)('%s %s: connection closed, and nothing is left', async (service, operation) => {
-        await start();
-        world.createService('web', { ports: [80, 443] });
-        await world.served(['web']);
-        await world.account.faults.add({ service, operation, times: 1, after: true, disconnect: true });
-        world.deleteService('web');
-        await world.gone(['web']);
-        await eventually(async () => expect(await world.leftovers()).toEqual([]));
-      });
+      it.each([...DELETING, ['ec2', 'RevokeSecurityGroupIngress']] as const)(
+        '%s %s: connection closed, and nothing is left',
+        async (service, operation) => {
+          await start();
+          world.createService('web', { ports: [80, 443] });
+          await world.served(['web']);
+          await world.account.faults.add({ service, operation, times: 1, after: true, disconnect: true });
+          world.deleteService('web');
+          await world.gone(['web']);
+          await eventually(async () => expect(await world.leftovers()).toEqual([]));
+        },
+      );
     });
 
     describe('and what was made a moment ago is not made twice though reads do not show it yet', () => {

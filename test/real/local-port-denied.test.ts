@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
-import { harnessEnvironment } from '../harness/environment.ts';
+import { expect, it } from 'vitest';
+import { describeUnless } from '../harness/describe.ts';
 
 /** User and group `nobody`. */
 const NOBODY = 65_534;
@@ -31,12 +31,8 @@ function asNobody(): { both: unknown; alone: unknown } {
   return JSON.parse(stdout) as { both: unknown; alone: unknown };
 }
 
-const why = obstacle();
-const skipped = why !== undefined && !harnessEnvironment().ci;
-
-describe.skipIf(skipped)(`a process without privilege${why === undefined ? '' : ` [${why}]`}`, () => {
+await describeUnless(obstacle(), { name: 'a process without privilege', part: 'denied port' }, () => {
   it('is told that port 80 is denied and what to do, while the other port of the Service works', () => {
-    expect(why).toBeUndefined();
     const denied = {
       code: 'PortDenied',
       message: expect.stringMatching(

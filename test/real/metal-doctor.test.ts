@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { OwnedCheck } from '../../src/cli/commands/doctor.ts';
 import { LabBerth } from '../harness/metal-berth.ts';
 import { describeWithMetalLab, type MetalLab, startMetalLab } from '../harness/metal-lab.ts';
-import { runIn } from '../harness/metal-net.ts';
+import { runIn } from '../harness/netns.ts';
 
 const BERTH = fileURLToPath(new URL('../../src/bin/berth.mjs', import.meta.url));
 const POOLS = '/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools';

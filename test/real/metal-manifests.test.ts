@@ -8,7 +8,7 @@ import { type ControlPlane, describeWithControlPlane, startControlPlane } from '
 import { berth as command } from '../fixtures/command-line.ts';
 import { LabBerth } from '../harness/metal-berth.ts';
 import { describeWithMetalLab, type MetalLab, startMetalLab } from '../harness/metal-lab.ts';
-import { runIn } from '../harness/metal-net.ts';
+import { runIn } from '../harness/netns.ts';
 
 const MANIFESTS = fileURLToPath(new URL('../../infra/manifests', import.meta.url));
 

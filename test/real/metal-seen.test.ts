@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Announcement } from '../../src/provider/announcements.ts';
 import { LabBerth } from '../harness/metal-berth.ts';
 import { describeWithMetalLab, type MetalLab, startMetalLab } from '../harness/metal-lab.ts';
-import { runIn } from '../harness/metal-net.ts';
+import { runIn } from '../harness/netns.ts';
 import { berth as command } from '../fixtures/command-line.ts';
 
 const BERTH = fileURLToPath(new URL('../../src/bin/berth.mjs', import.meta.url));

@@ -12,8 +12,9 @@ import { startWire, type Wire, type WireOptions } from '../../providers/metal/wi
 import { Receiver } from '../../providers/metal/wire/sys/receiver.ts';
 import { socketAddress, UdpSocket } from '../../providers/metal/wire/sys/udp-socket.ts';
 import { inNamespace } from '../harness/in-namespace.ts';
-import { describeAsRoot, makeSegment, type Segment, type Station } from '../harness/netns.ts';
+import { describeAsRoot } from '../harness/netns.ts';
 import { RawStation } from '../harness/raw-station.ts';
+import { makeSegment, type Segment, type Station } from '../harness/segment.ts';
 
 const CHILD = fileURLToPath(new URL('metal-wire-child.ts', import.meta.url));
 const PORT = 7947;

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { parseIp } from '@berth/core';
 import { startWire, type Wire, type WireOptions } from '../../providers/metal/wire/index.ts';
-import { describeAsRoot, makeSegment, type Segment, type Station } from '../harness/netns.ts';
+import { describeAsRoot, runIn } from '../harness/netns.ts';
 import { RawStation } from '../harness/raw-station.ts';
+import { makeSegment, type Segment, type Station } from '../harness/segment.ts';
 
 const ip = (text: string) => parseIp(text)!;
 const SERVICE = ip('192.0.2.100');
@@ -354,7 +355,6 @@ await describeAsRoot('the wire', () => {
   });
 
   async function segmentPlug(): Promise<void> {
-    const { runIn } = await import('../harness/metal-net.ts');
     const add = `link add ${a.port} type veth peer name eth0 address ${a.mac} netns ${a.namespace}`;
     await runIn(segment.fabric, ['sh', '-ec', `ip ${add}; ip link set ${a.port} master br0 up`]);
     await a.ip('link set eth0 up', `addr add ${a.ipv4}/24 dev eth0`, `addr add ${a.ipv6}/64 dev eth0 nodad`);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterApi, EndpointSlice, LiveList, Log, Node, Service } from '@berth/core';
+import { aServiceAt } from '../../../test/builders.ts';
 import { configSchema } from '../config.ts';
 import { ClusterWatch } from './cluster.ts';
 
@@ -16,12 +17,6 @@ function aList<T>(): LiveList<T> & { items: T[] } {
 }
 
 const silent = { error: () => undefined } as unknown as Log;
-
-/** Only what a view looks at. */
-function aService(name: string, addresses: readonly string[] = []): Service {
-  const ingress = addresses.map((ip) => ({ ip }));
-  return { namespace: 'default', name, type: 'LoadBalancer', labels: {}, ingress } as unknown as Service;
-}
 
 function aWatch(): {
   services: Service[];
@@ -51,21 +46,21 @@ function aWatch(): {
 describe('the view of the cluster', () => {
   it('is the same object while nothing changes that it is made of', () => {
     const { services, slices, view } = aWatch();
-    services.push(aService('a', ['192.0.2.1']));
+    services.push(aServiceAt('a', ['192.0.2.1']));
     const before = view();
     expect([...before.keys()]).toEqual(['192.0.2.1']);
-    services.push(aService('b'));
+    services.push(aServiceAt('b', []));
     slices.push({ service: 'default/b', endpoints: [] } as unknown as EndpointSlice);
     expect(view()).toBe(before);
   });
 
   it('is made anew when a Service gets an address, changes, or goes', () => {
     const { services, view } = aWatch();
-    services.push(aService('a'));
+    services.push(aServiceAt('a', []));
     const views = [view()];
-    services[0] = aService('a', ['192.0.2.1']);
+    services[0] = aServiceAt('a', ['192.0.2.1']);
     views.push(view());
-    services[0] = aService('a', ['192.0.2.1']);
+    services[0] = aServiceAt('a', ['192.0.2.1']);
     views.push(view());
     services.pop();
     views.push(view());
@@ -75,7 +70,7 @@ describe('the view of the cluster', () => {
 
   it('is made anew when a node or the slice of a Service with an address changes', () => {
     const { services, slices, nodes, view } = aWatch();
-    services.push(aService('a', ['192.0.2.1']));
+    services.push(aServiceAt('a', ['192.0.2.1']));
     const views = [view()];
     nodes.push({ name: 'n1', labels: {}, taints: [], addresses: [], ready: 'True' } as unknown as Node);
     views.push(view());

@@ -8,6 +8,7 @@ import {
   type Node,
   type Service,
 } from '@berth/core';
+import { aNode, aServiceAt } from '../../../test/builders.ts';
 import { advertisementSpecSchema } from '../config.ts';
 import type { Facts } from '../election/payload.ts';
 import type { Advertisement, MetalPool } from '../objects.ts';
@@ -16,54 +17,8 @@ import { viewOf, type GroupView, type ViewSources } from './view.ts';
 
 const ADDRESS = '192.0.2.10' as IpAddress;
 
-function aNode(name: string, more: Partial<Node> = {}): Node {
-  return {
-    name,
-    uid: name,
-    resourceVersion: '1',
-    labels: { 'kubernetes.io/hostname': name },
-    taints: [],
-    deleting: false,
-    providerID: '',
-    addresses: [],
-    ready: 'True',
-    networkUnavailable: false,
-    ...more,
-  };
-}
-
-function aService(
-  name: string,
-  addresses: readonly string[] = [ADDRESS],
-  more: Partial<Service> = {},
-): Service {
-  return {
-    namespace: 'default',
-    name,
-    uid: name,
-    resourceVersion: '1',
-    createdAtMs: 0,
-    deleting: false,
-    labels: {},
-    annotations: {},
-    finalizers: [],
-    type: 'LoadBalancer',
-    loadBalancerSourceRanges: [],
-    allocateLoadBalancerNodePorts: true,
-    ports: [],
-    selector: {},
-    clusterIPs: [],
-    externalIPs: [],
-    externalTrafficPolicy: 'Cluster',
-    healthCheckNodePort: 0,
-    sessionAffinity: 'None',
-    sessionAffinityTimeoutSeconds: 10_800,
-    ipFamilies: ['IPv4'],
-    ipFamilyPolicy: 'SingleStack',
-    ingress: addresses.map((address) => ({ ip: address })),
-    conditions: [],
-    ...more,
-  };
+function nodeNamed(name: string, more: Partial<Node> = {}): Node {
+  return aNode({ name, labels: { 'kubernetes.io/hostname': name }, ...more });
 }
 
 function anEndpoint(node: string, more: Partial<Endpoint> = {}): Endpoint {
@@ -90,8 +45,8 @@ const facts = (...names: readonly string[]): Facts => ({
 
 function sources(more: Partial<ViewSources> = {}): ViewSources {
   return {
-    services: [aService('web')],
-    nodes: [aNode('n1'), aNode('n2'), aNode('n3')],
+    services: [aServiceAt('web', [ADDRESS])],
+    nodes: [nodeNamed('n1'), nodeNamed('n2'), nodeNamed('n3')],
     endpoints: () => [anEndpoint('n1')],
     pools: [aPool()],
     advertisements: [anAd()],
@@ -129,20 +84,20 @@ describe('which addresses are announced', () => {
   });
 
   it.each([
-    ['another type', aService('web', [ADDRESS], { type: 'ClusterIP' })],
+    ['another type', aServiceAt('web', [ADDRESS], { type: 'ClusterIP' })],
     [
       'a class that is another provider’s',
-      aService('web', [ADDRESS], { loadBalancerClass: 'berth.dev/aws' }),
+      aServiceAt('web', [ADDRESS], { loadBalancerClass: 'berth.dev/aws' }),
     ],
-    ['an address of no pool', aService('web', ['198.51.100.1'])],
-    ['no address yet', aService('web', [])],
-    ['a host name', aService('web', [], { ingress: [{ hostname: 'lb.example.com' }] })],
+    ['an address of no pool', aServiceAt('web', ['198.51.100.1'])],
+    ['no address yet', aServiceAt('web', [])],
+    ['a host name', aServiceAt('web', [], { ingress: [{ hostname: 'lb.example.com' }] })],
   ])('not those of a Service with %s', (_what, service) => {
     expect(viewOf(sources({ services: [service] })).size).toBe(0);
   });
 
   it('those of a Service of our class, and of a class that is configured', () => {
-    const services = [aService('web', [ADDRESS], { loadBalancerClass: 'metallb.example/l2' })];
+    const services = [aServiceAt('web', [ADDRESS], { loadBalancerClass: 'metallb.example/l2' })];
     expect(viewOf(sources({ services })).size).toBe(0);
     expect(viewOf(sources({ services, classes: ['metallb.example/l2'] })).size).toBe(1);
   });
@@ -160,16 +115,16 @@ describe('which addresses are announced', () => {
 
 describe('addresses that belong together', () => {
   it('are those of one dual-stack Service, IPv4 first', () => {
-    const { group } = groupOf({ services: [aService('web', ['2001:db8::5', ADDRESS])] });
+    const { group } = groupOf({ services: [aServiceAt('web', ['2001:db8::5', ADDRESS])] });
     expect(group).toMatchObject({ key: ADDRESS, addresses: [ADDRESS, '2001:db8::5'] });
   });
 
   it('B81 are those of Services that share one, directly or through others', () => {
     const services = [
-      aService('a', [ADDRESS]),
-      aService('b', [ADDRESS, '2001:db8::5']),
-      aService('c', ['2001:db8::5']),
-      aService('d', ['192.0.2.77']),
+      aServiceAt('a', [ADDRESS]),
+      aServiceAt('b', [ADDRESS, '2001:db8::5']),
+      aServiceAt('c', ['2001:db8::5']),
+      aServiceAt('d', ['192.0.2.77']),
     ];
     const groups = [...viewOf(sources({ services })).values()];
     expect(
@@ -185,7 +140,7 @@ describe('addresses that belong together', () => {
 
   it('are announced where all Services that can be served can be', () => {
     const local = { externalTrafficPolicy: 'Local' } as const;
-    const services = [aService('a', [ADDRESS], local), aService('b', [ADDRESS], local)];
+    const services = [aServiceAt('a', [ADDRESS], local), aServiceAt('b', [ADDRESS], local)];
     const at: Readonly<Record<string, readonly string[]>> = {
       'default/a': ['n1', 'n2'],
       'default/b': ['n2', 'n3'],
@@ -201,9 +156,9 @@ describe('addresses that belong together', () => {
 
   it('are the same in whatever order the objects come', () => {
     const services = [
-      aService('a', [ADDRESS]),
-      aService('b', [ADDRESS, '2001:db8::5']),
-      aService('d', ['192.0.2.77']),
+      aServiceAt('a', [ADDRESS]),
+      aServiceAt('b', [ADDRESS, '2001:db8::5']),
+      aServiceAt('d', ['192.0.2.77']),
     ];
     const nodes = sources().nodes;
     const plain = (more: Partial<ViewSources>): unknown =>
@@ -226,7 +181,7 @@ describe('endpoints', () => {
   });
 
   it('B84 with policy Local only nodes with a serving one; terminating but serving counts', () => {
-    const services = [aService('web', [ADDRESS], { externalTrafficPolicy: 'Local' })];
+    const services = [aServiceAt('web', [ADDRESS], { externalTrafficPolicy: 'Local' })];
     const endpoints = (): readonly Endpoint[] => [
       anEndpoint('n1'),
       anEndpoint('n2', { ready: false, serving: true, terminating: true }),
@@ -259,7 +214,7 @@ describe('advertisements', () => {
   it('B86 of several service selectors one must match', () => {
     const serviceSelectors = [{ matchLabels: { tier: 'web' } }, { matchLabels: { tier: 'api' } }];
     const advertisements = [anAd({ serviceSelectors })];
-    const labelled = (tier: string): Service => aService('web', [ADDRESS], { labels: { tier } });
+    const labelled = (tier: string): Service => aServiceAt('web', [ADDRESS], { labels: { tier } });
     expect(eligible({ advertisements, services: [labelled('api')] })).toHaveLength(3);
     expect(eligible({ advertisements, services: [labelled('db')] })).toEqual([]);
   });
@@ -290,7 +245,7 @@ describe('advertisements', () => {
   });
 
   it('an IPv6 address needs an interface that does NDP', () => {
-    const services = [aService('web', [ADDRESS, '2001:db8::5'])];
+    const services = [aServiceAt('web', [ADDRESS, '2001:db8::5'])];
     const only: Facts = { interfaces: [{ name: 'eth0', arp: true, ndp: false }], macs: [] };
     expect(refusals({ services, facts: (node) => (node === 'n2' ? only : facts('eth0')) })).toEqual({
       n2: 'noInterface',
@@ -306,35 +261,37 @@ describe('nodes', () => {
     ['notReady', { ready: 'False' }],
     ['deleting', { deleting: true }],
   ] as const)('one that is %s is no candidate', (refusal, more) => {
-    const nodes = [aNode('n1', more), aNode('n2')];
+    const nodes = [nodeNamed('n1', more), nodeNamed('n2')];
     expect(eligible({ nodes })).toEqual(['n2']);
     expect(refusals({ nodes })).toEqual({ n1: refusal });
   });
 
   it('B43 one with the exclude label does not announce, unless it says false or is to be ignored, and does again without it', () => {
-    const labelled = (value: string): readonly Node[] => [aNode('n1', { labels: { [label]: value } })];
+    const labelled = (value: string): readonly Node[] => [nodeNamed('n1', { labels: { [label]: value } })];
     for (const value of ['', 'true', 'x']) {
       expect(eligible({ nodes: labelled(value) })).toEqual([]);
       expect(refusals({ nodes: labelled(value) })).toEqual({ n1: 'excludedByLabel' });
       expect(eligible({ nodes: labelled(value), ignoreExcludeLabel: true })).toEqual(['n1']);
     }
     expect(eligible({ nodes: labelled('false') })).toEqual(['n1']);
-    expect(eligible({ nodes: [aNode('n1')] })).toEqual(['n1']);
+    expect(eligible({ nodes: [nodeNamed('n1')] })).toEqual(['n1']);
   });
 
   it('B44 one whose network is unavailable does not announce, and does again when that is over', () => {
-    const nodes = [aNode('n1', { networkUnavailable: true })];
+    const nodes = [nodeNamed('n1', { networkUnavailable: true })];
     expect([eligible({ nodes }), refusals({ nodes })]).toEqual([[], { n1: 'networkUnavailable' }]);
-    expect(eligible({ nodes: [aNode('n1')] })).toEqual(['n1']);
+    expect(eligible({ nodes: [nodeNamed('n1')] })).toEqual(['n1']);
   });
 
   it('one of which nothing is heard stays a candidate, after all the others: it may be the API server that is cut off', () => {
-    const { eligible: weights } = groupOf({ nodes: [aNode('n1', { ready: 'Unknown' }), aNode('n2')] }).group;
+    const { eligible: weights } = groupOf({
+      nodes: [nodeNamed('n1', { ready: 'Unknown' }), nodeNamed('n2')],
+    }).group;
     expect(weights.get('n1')).toBeLessThan(weights.get('n2')!);
   });
 
   it('that are not Ready come in when no Ready one is left', () => {
-    expect(eligible({ nodes: [aNode('n1', { ready: 'False' })] })).toEqual(['n1']);
+    expect(eligible({ nodes: [nodeNamed('n1', { ready: 'False' })] })).toEqual(['n1']);
   });
 });
 
