@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
-import { editDistance } from '../plan/settings.ts';
+import { suggestion } from '../model/suggest.ts';
 import { isPath } from '../provider/resolve.ts';
 import { UsageError } from './errors.ts';
 import { duration, flag, listenAddress, oneOf, shown, text, wholeNumber, type ValueKind } from './values.ts';
@@ -204,7 +204,8 @@ function problemsOf(issue: Issue, { value, where }: Context): readonly string[] 
   const path = issue.path;
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map(
-      (key) => `${where([...path, key])}: ${pathText([...path, key])}: unknown key; ${suggestion(key, path)}`,
+      (key) =>
+        `${where([...path, key])}: ${pathText([...path, key])}: unknown key; ${suggestion(key, knownKeys(path))}`,
     );
   }
   if (issue.code === 'invalid_type') {
@@ -213,16 +214,6 @@ function problemsOf(issue: Issue, { value, where }: Context): readonly string[] 
     return [`${where(path)}: ${at}: expected ${expected}, got ${shown(valueAt(value, path))}`];
   }
   return [`${where(path)}: ${pathText(path)}: ${issue.message}`];
-}
-
-function suggestion(key: string, path: readonly PropertyKey[]): string {
-  const known = knownKeys(path);
-  const ranked = known
-    .map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) }))
-    .toSorted((a, b) => a.distance - b.distance);
-  const [best] = ranked;
-  const near = best !== undefined && best.distance <= Math.min(3, Math.floor(best.name.length / 2));
-  return near ? `did you mean ${best.name}?` : `known here: ${known.join(', ')}`;
 }
 
 function knownKeys(path: readonly PropertyKey[]): readonly string[] {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { SettingsTable } from '../model/settings.ts';
-import { editDistance, parseSettings, settingNames } from './settings.ts';
+import { editDistance } from '../model/suggest.ts';
+import { parseSettings, settingNames } from './settings.ts';
 
 const table: SettingsTable = {
   idleTimeoutSeconds: {

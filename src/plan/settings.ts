@@ -1,3 +1,4 @@
+import { nearest } from '../model/suggest.ts';
 import { InvalidSpec } from '../model/errors.ts';
 import {
   ADDRESS_ANNOTATIONS,
@@ -128,26 +129,4 @@ function parsed(definition: SettingDefinition, name: string, text: string): unkn
     message: `annotation ${name} has the value ${JSON.stringify(text)}`,
     remedy: `It takes ${definition.type}`,
   });
-}
-
-/** The known name that is at most three edits away, if any. */
-function nearest(name: string, known: readonly string[]): string | undefined {
-  const ranked = known
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .toSorted((a, b) => a.distance - b.distance);
-  return ranked[0] !== undefined && ranked[0].distance <= 3 ? ranked[0].candidate : undefined;
-}
-
-/** Levenshtein distance, for "did you mean". */
-export function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -266,7 +266,10 @@ describe('loadProvider says what is wrong and what to do', () => {
     expect(message).toContain('providers.memory.config.pools[0].name: ');
     expect(message).toContain('providers.memory.config.pools[0].addresses[1]: expected a CIDR');
     expect(message).toContain('providers.memory.config.latencyMs: ');
-    expect(message).toContain('"colour"');
+    expect(message).toContain('providers.memory.config.colour: unknown key (known here: ');
+    expect((await failure(load('memory', { config: { latencyms: 1 } }))).message).toBe(
+      'providers.memory.config.latencyms: unknown key (did you mean latencyMs?). Correct the value in the configuration.',
+    );
   });
 
   it('about the configuration of a provider that has a section of another name', async () => {

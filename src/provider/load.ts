@@ -1,6 +1,6 @@
 import type { ErrorDetails } from '../model/errors.ts';
-import { editDistance } from '../plan/settings.ts';
-import type { SchemaIssue } from '../model/settings.ts';
+import { editDistance } from '../model/suggest.ts';
+import { issueTexts } from './config-issues.ts';
 import { ProviderLoadError } from './load-error.ts';
 import { coreDirectory, isPath, moduleOfPackage, moduleOfPath } from './resolve.ts';
 import type { AnnouncementsOf } from './announcements.ts';
@@ -185,17 +185,11 @@ async function validated(factory: ProviderFactory, request: Omit<LoadRequest, 'h
   if (result.issues === undefined) return result.value;
   const at = `providers.${request.section ?? request.spec}.config`;
   throw new ProviderLoadError('ProviderConfigInvalid', {
-    message: result.issues.map((issue) => `${at}${pathText(issue)}: ${issue.message}`).join('; '),
+    message: result.issues
+      .flatMap((issue) => issueTexts(issue, { at, schema: factory.configSchema }))
+      .join('; '),
     remedy: `Correct ${result.issues.length === 1 ? 'the value' : 'these values'} in the configuration`,
   });
-}
-
-/** `.pools[0].name` */
-function pathText({ path = [] }: SchemaIssue): string {
-  return path
-    .map((part) => (typeof part === 'object' ? part.key : part))
-    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
-    .join('');
 }
 
 async function make(factory: ProviderFactory, config: unknown, request: LoadRequest): Promise<unknown> {

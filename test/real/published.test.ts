@@ -52,7 +52,7 @@ describe('what is published', () => {
       writeFileSync(kubeconfig, KUBECONFIG);
       writeFileSync(file, JSON.stringify({ kubeconfig, providers: { [name]: { config: { nonsense: 1 } } } }));
       const { code, text } = await runBare(process.execPath, [program, 'run', '--config', file], dir);
-      expect(text).toMatch(new RegExp(`providers\\.${name}\\.config: .*"nonsense"`));
+      expect(text).toContain(`providers.${name}.config.nonsense: unknown key (known here: `);
       expect(code).toBe(2);
     },
   );
