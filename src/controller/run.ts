@@ -10,7 +10,7 @@ import {
 import { ANNOTATION_ENDPOINT, ANNOTATION_NODES, LEASE_NAME } from '../model/names.ts';
 import type { ServiceKey } from '../model/service.ts';
 import { guard } from '../provider/guard.ts';
-import { checkProvider, loadProvider, Registry } from '../provider/registry.ts';
+import { prepareProvider, Registry } from '../provider/registry.ts';
 import type { Clock, Host, Log, Provider } from '../provider/spi.ts';
 import { Controller, type ControllerOptions, type ControllerSettings } from './controller.ts';
 import { DeclaredWatches } from './declared-watches.ts';
@@ -310,17 +310,19 @@ async function loadAll(
   const { clock, log, from } = options;
   const watches = new DeclaredWatches(log);
   // A mistake in the configuration is told at once, not when the API server is reached.
-  for (const spec of options.providers) await checkProvider({ ...spec, from });
+  const prepared = [];
+  for (const spec of options.providers)
+    prepared.push({ spec: spec.spec, make: await prepareProvider({ ...spec, from }) });
   const id = options.clusterId ?? (await readClusterId(client, options.signal));
   const providers: Provider[] = [];
-  for (const spec of options.providers) {
-    let name = spec.spec;
+  for (const { spec, make } of prepared) {
+    let name = spec;
     const enqueue = (keys: readonly ServiceKey[] | undefined, because: string): void =>
       controller()?.enqueue(name, keys, because);
     const cluster = { id, name: options.clusterName };
     const watch: Host['watch'] = (declaration) => watches.declare(declaration);
     const host: Host = { clock, log, metrics, cluster, enqueue, watch };
-    const provider = await loadProvider({ ...spec, host, from });
+    const provider = await make(host);
     name = provider.name;
     providers.push(guard(provider, { clock, metrics }));
   }

@@ -35,21 +35,27 @@ const NAME = /^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$/;
  *
  * @throws ProviderLoadError whose `code` says at which of these it failed.
  */
-export async function loadProvider(request: LoadRequest): Promise<Provider> {
-  const factory = await importFactory(request);
-  const config = await validated(factory, request);
-  const provider = await make(factory, config, request);
-  check(provider, request.spec);
-  return withClasses(provider, request);
+export async function loadProvider({ host, ...request }: LoadRequest): Promise<Provider> {
+  const make = await prepareProvider(request);
+  return await make(host);
 }
 
 /**
- * Finds a provider and validates its configuration: what can be said before the cluster is reached.
+ * Finds a provider and validates its configuration: what can be said before the cluster is reached. What it returns makes
+ * the provider and checks that it is one.
  *
- * @throws ProviderLoadError as `loadProvider` does.
+ * @throws ProviderLoadError as `loadProvider` does, and so does what it returns.
  */
-export async function checkProvider(request: Omit<LoadRequest, 'host'>): Promise<void> {
-  await validated(await importFactory(request), request);
+export async function prepareProvider(
+  request: Omit<LoadRequest, 'host'>,
+): Promise<(host: Host) => Promise<Provider>> {
+  const factory = await importFactory(request);
+  const config = await validated(factory, request);
+  return async (host) => {
+    const provider = await make(factory, config, { ...request, host });
+    check(provider, request.spec);
+    return withClasses(provider, request);
+  };
 }
 
 /**
@@ -262,7 +268,10 @@ function checkClasses(classes: readonly unknown[], invalid: (bad: unknown) => Er
  * The provider with the configured classes beside its own. A proxy, because a provider may be an instance of a class
  * with private fields, and because its optional members must stay reachable.
  */
-function withClasses(provider: Provider, { classes: added = [], section, spec }: LoadRequest): Provider {
+function withClasses(
+  provider: Provider,
+  { classes: added = [], section, spec }: Omit<LoadRequest, 'host'>,
+): Provider {
   if (added.length === 0) return provider;
   checkClasses(
     added,

@@ -4,12 +4,12 @@ import { ProviderLoadError } from './load-error.ts';
 
 export { ProviderLoadError, type ProviderLoadCode } from './load-error.ts';
 export {
-  checkProvider,
   loadAnnouncements,
   loadCommand,
   loadDoctor,
   loadProcess,
   loadProvider,
+  prepareProvider,
   type LoadRequest,
 } from './load.ts';
 
