@@ -2,20 +2,24 @@
 
 /** The known name that is at most three edits away, if any. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
-  const ranked = known
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .toSorted((a, b) => a.distance - b.distance);
-  return ranked[0] !== undefined && ranked[0].distance <= 3 ? ranked[0].candidate : undefined;
+  const [best] = ranked(known, (candidate) => editDistance(name, candidate));
+  return best !== undefined && best.distance <= 3 ? best.name : undefined;
 }
 
 /** The end of a sentence about an unknown key: the known one that is near, whatever its case, or all. */
 export function suggestion(key: string, known: readonly string[]): string {
-  const ranked = known
-    .map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) }))
-    .toSorted((a, b) => a.distance - b.distance);
-  const [best] = ranked;
+  const [best] = ranked(known, (name) => editDistance(key.toLowerCase(), name.toLowerCase()));
   const near = best !== undefined && best.distance <= Math.min(3, Math.floor(best.name.length / 2));
   return near ? `did you mean ${best.name}?` : `known here: ${known.join(', ')}`;
+}
+
+function ranked(
+  known: readonly string[],
+  distanceTo: (name: string) => number,
+): readonly { readonly name: string; readonly distance: number }[] {
+  return known
+    .map((name) => ({ name, distance: distanceTo(name) }))
+    .toSorted((a, b) => a.distance - b.distance);
 }
 
 /** Levenshtein distance, for "did you mean". */

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { SettingsTable } from '../model/settings.ts';
-import { editDistance } from '../model/suggest.ts';
 import { parseSettings, settingNames } from './settings.ts';
 
 const table: SettingsTable = {
@@ -93,18 +92,5 @@ describe('settingNames', () => {
       'local.berth.dev/idle-timeout-seconds',
       'example.com/idle-timeout',
     ]);
-  });
-});
-
-describe('editDistance', () => {
-  it.each([
-    ['', '', 0],
-    ['', 'abc', 3],
-    ['kitten', 'sitting', 3],
-    ['same', 'same', 0],
-    ['ab', 'ba', 2],
-  ])('from %j to %j is %d, and the same back', (a, b, distance) => {
-    expect(editDistance(a, b)).toBe(distance);
-    expect(editDistance(b, a)).toBe(distance);
   });
 });

@@ -1,4 +1,3 @@
-import { nearest } from '../model/suggest.ts';
 import { InvalidSpec } from '../model/errors.ts';
 import {
   ADDRESS_ANNOTATIONS,
@@ -11,6 +10,7 @@ import {
 } from '../model/names.ts';
 import { note, REASONS, type Note } from '../model/reasons.ts';
 import type { SettingDefinition, SettingsTable } from '../model/settings.ts';
+import { nearest } from '../model/suggest.ts';
 import { compareText } from './step.ts';
 
 /** Annotations of the core itself. */
