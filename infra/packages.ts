@@ -2,27 +2,24 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** A program that tests use, and the Debian package that brings it. */
-interface Tool {
-  readonly program: string;
-  readonly debian: string;
-  readonly usedFor: string;
-}
+/** Programs from outside npm that tests and benchmarks use, with the Debian package that brings each. */
+export const TOOLS = {
+  haproxy: { debian: 'haproxy', usedFor: 'npm run bench -- local' },
+  setpriv: { debian: 'util-linux', usedFor: 'ending test servers with the test that started them' },
+  ip: { debian: 'iproute2', usedFor: 'network namespaces of the tests of metal' },
+  nft: { debian: 'nftables', usedFor: 'cutting nodes off, and kube-proxy' },
+  iptables: { debian: 'iptables', usedFor: 'kube-proxy' },
+  ip6tables: { debian: 'iptables', usedFor: 'kube-proxy' },
+  conntrack: { debian: 'conntrack', usedFor: 'kube-proxy' },
+  curl: { debian: 'curl', usedFor: 'requests of the client in the tests of metal' },
+  arping: { debian: 'iputils-arping', usedFor: 'ARP as others see it' },
+  ndisc6: { debian: 'ndisc6', usedFor: 'neighbour discovery as others see it' },
+  tcpdump: { debian: 'tcpdump', usedFor: 'frames as others see them' },
+  faketime: { debian: 'faketime', usedFor: 'clocks that jump' },
+} as const;
 
-/** Programs from outside npm that tests and benchmarks use. */
-const TOOLS: readonly Tool[] = [
-  { program: 'haproxy', debian: 'haproxy', usedFor: 'npm run bench -- local' },
-  {
-    program: 'setpriv',
-    debian: 'util-linux',
-    usedFor: 'ending test servers with the test that started them',
-  },
-  { program: 'ip', debian: 'iproute2', usedFor: 'network namespaces of the tests of metal' },
-  { program: 'arping', debian: 'iputils-arping', usedFor: 'ARP as others see it' },
-  { program: 'ndisc6', debian: 'ndisc6', usedFor: 'neighbour discovery as others see it' },
-  { program: 'faketime', debian: 'faketime', usedFor: 'clocks that jump' },
-  { program: 'tcpdump', debian: 'tcpdump', usedFor: 'frames as others see them' },
-];
+/** One of them. */
+export type Tool = keyof typeof TOOLS;
 
 /** Directories that hold system programs, also where they are not on a user's PATH. */
 const SYSTEM = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -38,11 +35,11 @@ export function hasProgram(name: string): boolean {
  * what to install otherwise. Never fails: what is missing makes its tests skipped, with the remedy.
  */
 export function ensurePackages(log: (line: string) => void): void {
-  const missing = TOOLS.filter(({ program }) => !hasProgram(program));
+  const missing = Object.entries(TOOLS).filter(([program]) => !hasProgram(program));
   if (missing.length === 0) return;
-  const packages = missing.map(({ debian }) => debian);
+  const packages = [...new Set(missing.map(([, { debian }]) => debian))];
   if (process.getuid?.() !== 0 || !hasProgram('apt-get')) {
-    for (const { program, debian, usedFor } of missing) {
+    for (const [program, { debian, usedFor }] of missing) {
       log(`${program} is missing (for ${usedFor}). Remedy: install it (Debian: apt-get install ${debian})`);
     }
     return;

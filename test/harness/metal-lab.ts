@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Tool } from '../../infra/packages.ts';
 import {
   type ControlPlane,
   type ControlPlaneUser,
@@ -18,7 +19,7 @@ import { buildNet } from './metal-net-build.ts';
 import type { LabNet, LabNode } from './metal-net.ts';
 import { LAB_NAMESPACE, type LabService, labService, labSlices } from './metal-objects.ts';
 import { LabProcess } from './metal-process.ts';
-import { batch, type Program, runIn, whyNoNamespaces } from './netns.ts';
+import { batch, runIn, whyNoNamespaces } from './netns.ts';
 
 /** How to start the lab. */
 export interface LabOptions {
@@ -88,7 +89,7 @@ export interface MetalLab {
 const UDP_PROGRAM = fileURLToPath(new URL('metal-udp.ts', import.meta.url));
 
 /** Programs that the lab and its tests run. */
-const PROGRAMS: readonly Program[] = [
+const PROGRAMS: readonly Tool[] = [
   'ip',
   'nft',
   'iptables',

@@ -1,44 +1,24 @@
 /** Network namespaces: whether the machine has them, and programs inside of them. Needs root. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { hasProgram } from '../../infra/packages.ts';
+import { hasProgram, type Tool, TOOLS } from '../../infra/packages.ts';
 import { describeUnless } from './describe.ts';
 import { run, type RunOptions } from './run.ts';
 
-/** Programs that tests run in namespaces, with their Debian packages. */
-const PACKAGES = {
-  ip: 'iproute2',
-  nft: 'nftables',
-  iptables: 'iptables',
-  ip6tables: 'iptables',
-  conntrack: 'conntrack',
-  curl: 'curl',
-  arping: 'iputils-arping',
-  ndisc6: 'ndisc6',
-  tcpdump: 'tcpdump',
-  faketime: 'faketime',
-  setpriv: 'util-linux',
-} as const;
-
-/** A program that tests run in namespaces. */
-export type Program = keyof typeof PACKAGES;
-
 /** Programs that the tests of the wire run. */
-const ON_THE_WIRE: readonly Program[] = ['ip', 'arping', 'ndisc6', 'tcpdump', 'setpriv'];
+const ON_THE_WIRE: readonly Tool[] = ['ip', 'arping', 'ndisc6', 'tcpdump', 'setpriv'];
 
 /**
  * Why this machine has no namespaces in which these programs run (default: those of the tests of the wire), with the
  * remedy; `undefined` when it has.
  */
-export async function whyNoNamespaces(
-  programs: readonly Program[] = ON_THE_WIRE,
-): Promise<string | undefined> {
+export async function whyNoNamespaces(programs: readonly Tool[] = ON_THE_WIRE): Promise<string | undefined> {
   if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}. Run it on Linux.`;
   if (process.getuid?.() !== 0) {
     return 'needs root, for network namespaces and raw sockets. Run the tests as root.';
   }
   const missing = programs.find((program) => !hasProgram(program));
   if (missing !== undefined)
-    return `needs ${missing}. Install it (Debian: apt-get install ${PACKAGES[missing]}).`;
+    return `needs ${missing}. Install it (Debian: apt-get install ${TOOLS[missing].debian}).`;
   try {
     await run('unshare', ['--net', 'true']);
     return undefined;
