@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type AwsWorld, type Counts, sum } from '../fixtures/aws-world.ts';
 import type { AwsBerth } from './aws-process.ts';
+import { until } from './berth-process.ts';
 import { type Measurement, table, type Target } from './report.ts';
 
 /** How large the benchmark is. Times are milliseconds. */
@@ -51,20 +51,13 @@ export interface Taken {
   readonly counts: Counts;
 }
 
-/** Waits until something holds. @throws Error with the end of Berth's log when it does not in time. */
-export async function until(
+/** Waits as `until` does, as long and as closely as these phases ask for. */
+export function awaited(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  { berth, signal }: { readonly berth: AwsBerth; readonly signal: AbortSignal },
+  waiting: { readonly berth: AwsBerth; readonly signal: AbortSignal },
 ): Promise<void> {
-  const deadline = Date.now() + LIMIT_MS;
-  while (!(await holds())) {
-    if (!berth.alive || Date.now() > deadline)
-      throw new Error(
-        `${berth.alive ? `After ${LIMIT_MS / 1000} s` : 'Berth has ended and'} it does not hold that ${what}. The end of Berth's log:\n${await berth.tail()}`,
-      );
-    await sleep(10, undefined, { signal });
-  }
+  return until(what, holds, { ...waiting, everyMs: 10, limitMs: LIMIT_MS });
 }
 
 /** How a piece of work is measured. */
@@ -82,7 +75,10 @@ export async function measure({ world, sizes, signal }: AwsBench, work: Work): P
   await calls.reset();
   const begun = Date.now();
   await work.begin();
-  await until(work.what, work.done ?? (async () => (await calls.total()) > 0), { berth: work.berth, signal });
+  await awaited(work.what, work.done ?? (async () => (await calls.total()) > 0), {
+    berth: work.berth,
+    signal,
+  });
   const doneMs = Date.now() - begun;
   const counts = await world.quiet(QUIET_MS, LIMIT_MS);
   const last = Math.max(begun, ...(await calls.list()).map(({ at }) => at + sizes.latencyMs));

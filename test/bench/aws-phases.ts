@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sum } from '../fixtures/aws-world.ts';
 import {
+  awaited,
   type AwsBench,
   beside,
   measure,
@@ -9,7 +10,6 @@ import {
   recordTime,
   serviceNames,
   type Taken,
-  until,
 } from './aws-measuring.ts';
 import { AwsBerth } from './aws-process.ts';
 import { cpuMsOf, memoryOf } from './process-facts.ts';
@@ -282,7 +282,7 @@ export async function drift(bench: AwsBench, old: AwsBerth): Promise<AwsBerth> {
   const begun = Date.now();
   await world.view.elb.deleteListener({ ListenerArn: listeners[0]?.ListenerArn });
   const arn = balancer.LoadBalancerArn ?? '';
-  await until(
+  await awaited(
     'the listener is there again',
     async () => {
       await sleep(200, undefined, { signal });

@@ -42,8 +42,32 @@ async function compileAhead({ program, dir }: Shipped): Promise<void> {
     await runBare(process.execPath, [program, ...args], dir);
 }
 
-/** How long it may take to be ready, in milliseconds. */
-const READY_MS = 60_000;
+/** How to wait for something that Berth does. */
+export interface Waiting {
+  readonly berth: BerthProcess;
+  readonly signal?: AbortSignal;
+  /** Default: 20. */
+  readonly everyMs?: number;
+  /** Default: a minute. */
+  readonly limitMs?: number;
+}
+
+/** Waits until something holds. @throws Error with the end of Berth's log when it does not in time. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  { berth, signal, everyMs = 20, limitMs = 60_000 }: Waiting,
+): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!(await holds())) {
+    if (!berth.alive || performance.now() > deadline) {
+      throw new Error(
+        `${berth.alive ? `After ${limitMs / 1000} s` : 'Berth has ended and'} it does not hold that ${what}. The end of Berth's log:\n${await berth.tail()}`,
+      );
+    }
+    await sleep(everyMs, undefined, signal && { signal });
+  }
+}
 
 /** One `berth run`, as it is shipped, in a process of its own. */
 export class BerthProcess {
@@ -81,12 +105,7 @@ export class BerthProcess {
 
   /** Waits until it serves; when that was seen, by `Date.now()`. @throws Error with the end of its log. */
   async ready(): Promise<number> {
-    const deadline = Date.now() + READY_MS;
-    while (!(await this.isReady())) {
-      if (!this.alive || Date.now() > deadline)
-        throw new Error(`berth run is not ready. The end of its log:\n${await this.tail()}`);
-      await sleep(10);
-    }
+    await until('Berth is ready', () => this.isReady(), { berth: this, everyMs: 10 });
     return Date.now();
   }
 

@@ -1,6 +1,7 @@
 import { quiet, serviceNames, since, sum, type Tally, tallyText, WRITES } from './core-cluster.ts';
+import { until } from './berth-process.ts';
 import { CoreBerth } from './core-process.ts';
-import { cpuClock, type Phases, until } from './core-waiting.ts';
+import { cpuClock, type Phases } from './core-waiting.ts';
 import { quantile, rounded } from './report.ts';
 
 /** From the start of the process until a Service that was waiting has its ingress. */

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { quiet, serviceNames, since, sum, tallyText, WRITES } from './core-cluster.ts';
 import { writeCloud } from './core-cloud.ts';
+import { until } from './berth-process.ts';
 import { CoreBerth } from './core-process.ts';
 import { bareNode, cpuMsOf, type Memory, memoryOf } from './process-facts.ts';
-import { cpuClock, type Phases, until } from './core-waiting.ts';
+import { cpuClock, type Phases } from './core-waiting.ts';
 import { quantile, rounded } from './report.ts';
 
 /** Memory with nothing to do. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchCluster, Observer } from './core-cluster.ts';
 import type { CoreBerth } from './core-process.ts';
 import { cpuMsOf, machineCpuMs } from './process-facts.ts';
@@ -26,9 +25,6 @@ export interface Phases {
   readonly record: (measurement: Measurement) => void;
 }
 
-/** Nothing is waited for longer than this. */
-const LIMIT_MS = 60_000;
-
 /** Starts to measure who uses the cores; the answer says who did, in seconds of CPU time. */
 export async function cpuClock({ plane }: BenchCluster, berth: CoreBerth): Promise<() => Promise<string>> {
   const { etcd = 0, apiServer = 0 } = plane.processes();
@@ -44,28 +40,4 @@ export async function cpuClock({ plane }: BenchCluster, berth: CoreBerth): Promi
     // When that is much, the times say little about Berth.
     return `${text}, everybody else on this machine ${rounded(others)} s`;
   };
-}
-
-/** How to wait. */
-export interface Waiting {
-  readonly berth: CoreBerth;
-  readonly signal: AbortSignal;
-  readonly everyMs?: number;
-}
-
-/** Waits until something holds. @throws Error with the end of Berth's log when it does not in time. */
-export async function until(
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-  { berth, signal, everyMs = 20 }: Waiting,
-): Promise<void> {
-  const deadline = performance.now() + LIMIT_MS;
-  while (!(await holds())) {
-    if (!berth.alive || performance.now() > deadline) {
-      throw new Error(
-        `${berth.alive ? `After ${LIMIT_MS / 1000} s` : 'Berth has ended and'} it does not hold that ${what}. The end of Berth's log:\n${await berth.tail()}`,
-      );
-    }
-    await sleep(everyMs, undefined, { signal });
-  }
 }

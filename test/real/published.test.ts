@@ -2,19 +2,10 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { kubeconfigText } from '../../src/sandbox/kubeconfig.ts';
 import { describeAsRoot } from '../harness/netns.ts';
 import { manifestOf, PACKAGES, runBare, ship, type Shipped } from '../harness/shipped.ts';
 import { ROOT } from '../sources.ts';
-
-/** Nobody is there. */
-const KUBECONFIG = JSON.stringify({
-  apiVersion: 'v1',
-  kind: 'Config',
-  clusters: [{ name: 'none', cluster: { server: 'http://127.0.0.1:9' } }],
-  contexts: [{ name: 'none', context: { cluster: 'none', user: 'none' } }],
-  'current-context': 'none',
-  users: [{ name: 'none', user: { token: 'none' } }],
-});
 
 let shipped: Shipped;
 
@@ -49,7 +40,8 @@ describe('what is published', () => {
     async (name) => {
       const { dir, program } = shipped;
       const [file, kubeconfig] = [join(dir, `${name}.yaml`), join(dir, 'kubeconfig')];
-      writeFileSync(kubeconfig, KUBECONFIG);
+      // Nobody is there.
+      writeFileSync(kubeconfig, kubeconfigText('http://127.0.0.1:9'));
       writeFileSync(file, JSON.stringify({ kubeconfig, providers: { [name]: { config: { nonsense: 1 } } } }));
       const { code, text } = await runBare(process.execPath, [program, 'run', '--config', file], dir);
       expect(text).toContain(`providers.${name}.config.nonsense: unknown key (known here: `);
