@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Programs from outside npm that tests and benchmarks use, with the Debian package that brings each. */
+/** Programs from outside npm that tests and benchmarks use, with the Debian packages that bring each. */
 export const TOOLS = {
   haproxy: { debian: 'haproxy', usedFor: 'npm run bench -- local' },
   setpriv: { debian: 'util-linux', usedFor: 'ending test servers with the test that started them' },
@@ -15,6 +15,7 @@ export const TOOLS = {
   arping: { debian: 'iputils-arping', usedFor: 'ARP as others see it' },
   ndisc6: { debian: 'ndisc6', usedFor: 'neighbour discovery as others see it' },
   tcpdump: { debian: 'tcpdump', usedFor: 'frames as others see them' },
+  cc: { debian: 'gcc libc6-dev', usedFor: 'the fast path of ARP' },
   faketime: { debian: 'faketime', usedFor: 'clocks that jump' },
 } as const;
 
@@ -37,7 +38,7 @@ export function hasProgram(name: string): boolean {
 export function ensurePackages(log: (line: string) => void): void {
   const missing = Object.entries(TOOLS).filter(([program]) => !hasProgram(program));
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map(([, { debian }]) => debian))];
+  const packages = [...new Set(missing.flatMap(([, { debian }]) => debian.split(' ')))];
   if (process.getuid?.() !== 0 || !hasProgram('apt-get')) {
     for (const [program, { debian, usedFor }] of missing) {
       log(`${program} is missing (for ${usedFor}). Remedy: install it (Debian: apt-get install ${debian})`);

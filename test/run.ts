@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { ensureControlPlane } from '../infra/controlplane/build.ts';
 import { ensureLocalStack } from '../infra/localstack/install.ts';
 import { ensurePackages, hasProgram } from '../infra/packages.ts';
+import { buildFastPath } from './harness/fast-path.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const results = join(root, 'test-results');
@@ -84,6 +85,8 @@ function check(name: string, [command = '', ...args]: readonly string[]): Tally 
 async function prepare(): Promise<void> {
   const log = (line: string): void => console.log(`set-up: ${line}`);
   ensurePackages(log);
+  const noFastPath = buildFastPath();
+  if (noFastPath !== undefined) log(`no fast path of ARP: ${noFastPath}`);
   const controlPlane = await ensureControlPlane({ log });
   if (!controlPlane.available) log(`no control plane: ${controlPlane.reason}. ${controlPlane.remedy}`);
   const cloud = await ensureLocalStack({ log });

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { hasProgram } from '../../infra/packages.ts';
 import { LabBerth } from '../harness/metal-berth.ts';
 import { type MetalLab, startMetalLab, whyNoMetalLab } from '../harness/metal-lab.ts';
 import { count, phasesOf, type Values, wantedOf } from './arguments.ts';
@@ -33,7 +34,7 @@ const CAVEATS = [
   "  kernel's timestamps, so silence and two owners are known to within one interval.",
   'Two owners: requests answered by two nodes, times the interval. A move: another node than before answers alone for 250 ms.',
   'Restarts and failovers depend on free cores: a speaker needs 0.4 s of CPU to start. See the load before.',
-  'Berth runs as it is shipped: built to JavaScript.',
+  `Berth runs as it is shipped: built to JavaScript, ${hasProgram('cc') ? 'with' : 'without (no C compiler here)'} the fast path of ARP.`,
 ];
 
 interface Arguments extends MetalSizes {

@@ -63,7 +63,8 @@ async function build(checkout: string): Promise<void> {
   for (const command of (scripts['build'] ?? '').split(' && ')) {
     const [tool = '', ...args] = command.split(' ');
     const { code, text } = await runBare(join(checkout, 'node_modules/.bin', tool), args, checkout);
-    assert.equal(text, '');
+    // What a machine lacks may be remarked on.
+    assert.equal(text.replaceAll(/^note: .*\n/gm, ''), '');
     assert.equal(code, 0);
   }
 }

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasProgram } from '../../infra/packages.ts';
 import { kubeconfigText } from '../../src/sandbox/kubeconfig.ts';
 import { describeAsRoot } from '../harness/netns.ts';
 import { manifestOf, PACKAGES, runBare, ship, type Shipped } from '../harness/shipped.ts';
@@ -72,14 +73,17 @@ describe('what is published', () => {
 });
 
 await describeAsRoot('what is published, on the wire', () => {
-  it('the thread of the provider metal runs from the built JavaScript', async () => {
+  it('the thread of the provider metal runs from the built JavaScript, with what a compiler made', async () => {
     const code = `
       const { startWire } = await import('./node_modules/@berth/provider-metal/dist/wire/index.js');
       const wire = await startWire({});
-      console.log(wire.interfaces().map(({ name }) => name).join());
+      console.log(wire.interfaces().map(({ name }) => name).join(), wire.fastPath);
       await wire.stop();
     `;
     const node = [process.execPath, '--input-type=module', '-e', code];
-    expect(await runBare('unshare', ['--net', ...node], shipped.dir)).toEqual({ code: 0, text: 'lo\n' });
+    expect(await runBare('unshare', ['--net', ...node], shipped.dir)).toEqual({
+      code: 0,
+      text: `lo ${hasProgram('cc')}\n`,
+    });
   });
 });

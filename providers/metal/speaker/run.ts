@@ -129,7 +129,10 @@ class SpeakerRun {
     await speaker.start();
     this.#speaker = speaker;
     speaker.clusterChanged();
-    log.info({ node: options.node, address, interfaces: names(wire) }, 'taking part');
+    log.info(
+      { node: options.node, address, interfaces: names(wire), fastPath: wire.fastPath },
+      'taking part',
+    );
   }
 
   /** Until the end is asked for, or a successor took over. @throws Transient when the wire ends by itself. */

@@ -132,6 +132,8 @@ export class Wire extends EventEmitter<WireEvents> implements WireApi {
   readonly #pending = new Map<number, Pending>();
   readonly #peers: PeerBook;
   readonly #ticker: NodeJS.Timeout;
+  /** Whether plain ARP requests are answered by the compiled fast path. */
+  readonly fastPath: boolean;
   #interfaces: readonly WireInterface[];
   #predecessor: Handover | undefined;
   #nonce: string;
@@ -144,6 +146,7 @@ export class Wire extends EventEmitter<WireEvents> implements WireApi {
     this.#worker = worker;
     this.#port = commands;
     this.#wake = ready.wake;
+    this.fastPath = ready.fastPath;
     this.#interfaces = ready.interfaces;
     this.#predecessor = ready.predecessor;
     this.#nonce = ready.nonce;

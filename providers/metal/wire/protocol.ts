@@ -80,6 +80,7 @@ export type Report =
       readonly wake: number;
       readonly nonce: string;
       readonly interfaces: readonly WireInterface[];
+      readonly fastPath: boolean;
       readonly predecessor?: { readonly nonce: string; readonly payload: Uint8Array } | undefined;
     }
   | { readonly type: 'done'; readonly id: number; readonly result: Result }

@@ -44,11 +44,12 @@ export function counterMemory(): SharedArrayBuffer {
 
 /** A view of the counters. */
 export class Counters {
-  readonly #values: Float64Array;
+  /** All of them, for who counts without JavaScript. */
+  readonly values: Float64Array;
   readonly #index: Readonly<Record<Counter | RejectReason, number>>;
 
   constructor(memory: SharedArrayBuffer) {
-    this.#values = new Float64Array(memory);
+    this.values = new Float64Array(memory);
     const names = [...COUNTERS, ...REJECT_REASONS];
     this.#index = Object.fromEntries(names.map((name, index) => [name, index])) as Record<
       Counter | RejectReason,
@@ -56,26 +57,36 @@ export class Counters {
     >;
   }
 
+  /** Where a counter is in `values`. */
+  cell(counter: Counter | RejectReason): number {
+    return this.#index[counter];
+  }
+
+  /** Where a counter of an address is in `values`. */
+  cellFor(slot: number, field: PerAddress): number {
+    return FIRST_ADDRESS + slot * FIELDS + field;
+  }
+
   add(counter: Counter | RejectReason, by = 1): void {
-    const at = this.#index[counter];
-    this.#values[at] = (this.#values[at] ?? 0) + by;
+    const at = this.cell(counter);
+    this.values[at] = (this.values[at] ?? 0) + by;
   }
 
   get(counter: Counter | RejectReason): number {
-    return this.#values[this.#index[counter]] ?? 0;
+    return this.values[this.cell(counter)] ?? 0;
   }
 
   addFor(slot: number, field: PerAddress): void {
-    const at = FIRST_ADDRESS + slot * FIELDS + field;
-    this.#values[at] = (this.#values[at] ?? 0) + 1;
+    const at = this.cellFor(slot, field);
+    this.values[at] = (this.values[at] ?? 0) + 1;
   }
 
   getFor(slot: number, field: PerAddress): number {
-    return this.#values[FIRST_ADDRESS + slot * FIELDS + field] ?? 0;
+    return this.values[this.cellFor(slot, field)] ?? 0;
   }
 
   /** For a slot that another address gets. */
   clear(slot: number): void {
-    this.#values.fill(0, FIRST_ADDRESS + slot * FIELDS, FIRST_ADDRESS + (slot + 1) * FIELDS);
+    this.values.fill(0, FIRST_ADDRESS + slot * FIELDS, FIRST_ADDRESS + (slot + 1) * FIELDS);
   }
 }

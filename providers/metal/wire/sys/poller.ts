@@ -1,3 +1,4 @@
+import type { EpollSet, FastPath } from './fast-path.ts';
 import { checked, close, epollControl, epollCreate, epollWait, lastErrno } from './libc.ts';
 
 const CLOSE_ON_EXEC = 0o2_000_000;
@@ -19,7 +20,14 @@ export class Poller {
   #handlers: readonly ((() => void) | undefined)[] = [];
   readonly #events = new DataView(new ArrayBuffer(MAX_EVENTS * SIZE));
   readonly #bytes = new Uint8Array(this.#events.buffer);
+  readonly #epoll: EpollSet = { epoll: this.#fd, events: this.#bytes, count: MAX_EVENTS };
+  readonly #fastPath: FastPath | undefined;
   #ready = 0;
+
+  /** What the fast path answers is not told of. */
+  constructor(fastPath?: FastPath) {
+    this.#fastPath = fastPath;
+  }
 
   /**
    * Calls the handler whenever the descriptor is readable or has an error, until `remove`.
@@ -39,14 +47,22 @@ export class Poller {
   }
 
   /**
-   * Waits for at most `timeoutMs`; how many descriptors are ready.
+   * Waits for at most `timeoutMs`; how many descriptors are ready. `since` is when the turn before woke.
    *
    * @throws SyscallError.
    */
-  wait(timeoutMs: number): number {
-    const ready = epollWait(this.#fd, this.#bytes, MAX_EVENTS, timeoutMs);
+  wait(timeoutMs: number, since = 0): number {
+    const ready =
+      this.#fastPath === undefined
+        ? epollWait(this.#fd, this.#bytes, MAX_EVENTS, timeoutMs)
+        : this.#fastPath.wait(this.#epoll, timeoutMs, since);
     if (ready < 0 && lastErrno() !== 'EINTR') checked('epoll_wait', ready);
     return (this.#ready = Math.max(0, ready));
+  }
+
+  /** When the last turn woke that the fast path took in a wait; not after the wait's `since` when it took none. */
+  get answeredAt(): number {
+    return this.#fastPath?.woke ?? 0;
   }
 
   /**

@@ -60,7 +60,7 @@ export class Loop {
   /** Reads everything that waits in the sockets. */
   drain(): void {
     const { poller } = this.#parts;
-    for (let round = 0; round < DRAIN_ROUNDS && poller.wait(0) > 0; round++) poller.dispatch();
+    for (let round = 0; round < DRAIN_ROUNDS && poller.wait(0, this.#last) > 0; round++) poller.dispatch();
   }
 
   #turns(): void {
@@ -79,9 +79,9 @@ export class Loop {
   /** Who was answered often runs only when this thread waits again, so a turn looks at the clock once. */
   #turn(): void {
     const { poller, timers, now, busy, work, onStall } = this.#parts;
-    const ready = poller.wait(busy() ? 0 : this.#timeout());
+    const ready = poller.wait(busy() ? 0 : this.#timeout(), this.#last);
     const woke = now();
-    const gap = woke - this.#last;
+    const gap = woke - Math.max(this.#last, poller.answeredAt);
     this.#last = woke;
     if (gap > STALL_MS) onStall(gap);
     else if (ready > 0) poller.dispatch();

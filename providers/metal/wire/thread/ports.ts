@@ -5,7 +5,8 @@ import type { Counters } from '../engine/counters.ts';
 import { compareInterfaces, isLinkLocal, judgeInterfaces } from '../engine/interfaces.ts';
 import type { Looker } from '../engine/looker.ts';
 import type { Frame } from '../engine/responder.ts';
-import { type AddressTable, answersOn, type Port } from '../engine/table.ts';
+import { type AddressTable, answersOn, type Entry, type Port } from '../engine/table.ts';
+import type { FastPath } from '../sys/fast-path.ts';
 import { SolicitedNodeGroups } from '../sys/groups.ts';
 import { SyscallError } from '../sys/libc.ts';
 import { readLinkTable } from '../sys/netlink-socket.ts';
@@ -21,6 +22,7 @@ const GROUPS_PER_TURN = 32;
 export interface PortsParts {
   readonly exclude: readonly RegExp[];
   readonly poller: Poller;
+  readonly fastPath: FastPath | undefined;
   readonly receiver: Receiver;
   readonly counters: Counters;
   readonly table: AddressTable;
@@ -54,6 +56,7 @@ export class Ports {
   #interfaces: readonly WireInterface[] = [];
   #ports: readonly OpenPort[] = [];
   #dirty = false;
+  #answering = true;
 
   constructor(parts: PortsParts) {
     this.#parts = parts;
@@ -70,6 +73,14 @@ export class Ports {
   /** The announced addresses, or those that are looked for, have changed; `apply` is due. */
   markDirty(): void {
     this.#dirty = true;
+    this.#parts.fastPath?.drop();
+  }
+
+  /** Whether what is announced may be answered for at the moment. */
+  set answering(answering: boolean) {
+    if (answering === this.#answering) return;
+    this.#answering = answering;
+    this.#useFastPath();
   }
 
   /** Whether `apply` has something to do: filters do not fit, or groups are still to be joined or left. */
@@ -92,6 +103,7 @@ export class Ports {
         this.#parts.onFault(error);
       }
     }
+    if (filters) this.#useFastPath();
   }
 
   /**
@@ -172,14 +184,27 @@ export class Ports {
 
   /** One frame a turn: whether more wait is the next wait's to tell, and who is answered waits for nothing else. */
   #take(port: OpenPort, socket: PacketSocket, handle: (port: Port, frame: Frame) => void): void {
-    const frame = this.#parts.receiver.receiveOne(socket.fd);
+    const frame = this.#parts.fastPath?.takeHeld(socket.fd) ?? this.#parts.receiver.receiveOne(socket.fd);
     if (frame === undefined) return this.#parts.onSocketError();
     if (frame !== false && !this.#parts.stale()) handle(port, frame);
   }
 
+  /** Plain requests are answered without a turn through here, unless somebody has to see every frame. */
+  #useFastPath(): void {
+    const { fastPath, looker } = this.#parts;
+    if (fastPath === undefined) return;
+    if (this.#dirty || looker.active || !this.#answering) return fastPath.drop();
+    fastPath.use(
+      this.#ports.map((port) => ({ fd: port.arp.fd, mac: port.mac, entries: this.#announcedOn(port) })),
+    );
+  }
+
+  #announcedOn(port: OpenPort): readonly Entry[] {
+    return [...this.#parts.table.entries()].filter((entry) => answersOn(entry, port));
+  }
+
   #filter(port: OpenPort): void {
-    const announced = [...this.#parts.table.entries()].filter((entry) => answersOn(entry, port));
-    const wanted = [...announced.map(({ bytes }) => bytes), ...this.#parts.looker.addresses()];
+    const wanted = [...this.#announcedOn(port).map(({ bytes }) => bytes), ...this.#parts.looker.addresses()];
     const words = (length: number): number[] =>
       wanted.filter((bytes) => bytes.length === length).map((bytes) => lastWord(bytes));
     port.arp.filter(arpFilter(words(4)));

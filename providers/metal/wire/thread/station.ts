@@ -7,6 +7,7 @@ import { AddressTable, type Port } from '../engine/table.ts';
 import { Throttle } from '../engine/throttle.ts';
 import type { Timers } from '../engine/timers.ts';
 import type { AnnounceItem, Command } from '../protocol.ts';
+import type { FastPath } from '../sys/fast-path.ts';
 import type { Poller } from '../sys/poller.ts';
 import type { Receiver } from '../sys/receiver.ts';
 import type { AddressUser, WireEvents } from '../types.ts';
@@ -23,6 +24,7 @@ export interface StationParts {
   readonly exclude: readonly RegExp[];
   readonly announcer: AnnouncerOptions;
   readonly poller: Poller;
+  readonly fastPath: FastPath | undefined;
   readonly receiver: Receiver;
   readonly counters: Counters;
   readonly timers: Timers;
@@ -81,6 +83,7 @@ export class Station {
     else this.#muted.delete(reason);
     this.#responder.muted = this.#muted.size > 0;
     this.#announcer.muted = this.#responder.muted;
+    this.ports.answering = !this.#responder.muted;
   }
 
   isMuted(reason: Muted): boolean {

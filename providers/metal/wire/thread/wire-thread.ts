@@ -8,6 +8,7 @@ import { Throttle } from '../engine/throttle.ts';
 import { Timers } from '../engine/timers.ts';
 import { type EventReport, type PlainEvent, plainError, type Report, type WorkerInput } from '../protocol.ts';
 import { assertPlatform, checked, eventfd, setns, SOCK } from '../sys/libc.ts';
+import { FastPath } from '../sys/fast-path.ts';
 import { LinkMonitor } from '../sys/netlink-socket.ts';
 import { PacketSocket } from '../sys/packet-socket.ts';
 import { Poller } from '../sys/poller.ts';
@@ -15,7 +16,7 @@ import { Receiver } from '../sys/receiver.ts';
 import type { RejectReason, WireEvents } from '../types.ts';
 import { Commands } from './commands.ts';
 import { Heart } from './heart.ts';
-import { Loop } from './loop.ts';
+import { Loop, STALL_MS } from './loop.ts';
 import { Station } from './station.ts';
 
 const CLONE_NEWNET = 0x4000_0000;
@@ -42,7 +43,8 @@ const DEFAULTS = { refreshMs: 60_000, burstRounds: 5, burstIntervalMs: 1100 } as
 export class WireThread {
   readonly #input: WorkerInput;
   readonly #report: (report: Report) => void;
-  readonly #poller = new Poller();
+  readonly #fastPath: FastPath | undefined;
+  readonly #poller: Poller;
   readonly #timers = new Timers();
   readonly #counters: Counters;
   readonly #station: Station;
@@ -71,6 +73,8 @@ export class WireThread {
     if (options.netns !== undefined) enterNamespace(options.netns);
     this.#counters = new Counters(input.counters);
     this.#ticks = new Int32Array(input.ticks);
+    this.#fastPath = this.#findFastPath();
+    this.#poller = new Poller(this.#fastPath);
     this.#wake = checked('eventfd', eventfd(0, SOCK.nonBlocking | SOCK.closeOnExec));
     // The right to raw sockets shows at the start, also where there is no interface yet.
     new PacketSocket(LOOPBACK, ETHERTYPE.arp).close();
@@ -117,6 +121,18 @@ export class WireThread {
     this.#timers.at(now() + FOLLOW_MS, () => this.#followNobody());
   }
 
+  /** Without it everything works, an answer only takes longer. */
+  #findFastPath(): FastPath | undefined {
+    const { fastPath: library } = this.#input.options;
+    if (library === false || (library === undefined && !FastPath.exists())) return undefined;
+    try {
+      return new FastPath({ counters: this.#counters, stallMs: STALL_MS, now, library });
+    } catch (error) {
+      this.#report({ type: 'fault', error: plainError(error) });
+      return undefined;
+    }
+  }
+
   #makeStation(receiver: Receiver): Station {
     const { interfaces, refreshMs, burstRounds, burstIntervalMs } = this.#input.options;
     return new Station({
@@ -127,6 +143,7 @@ export class WireThread {
         burstIntervalMs: burstIntervalMs ?? DEFAULTS.burstIntervalMs,
       },
       poller: this.#poller,
+      fastPath: this.#fastPath,
       receiver,
       counters: this.#counters,
       timers: this.#timers,
@@ -264,6 +281,7 @@ export class WireThread {
       wake: this.#wake,
       nonce: this.#heart === undefined ? '' : nonceText(this.#heart.peers.nonce),
       interfaces: this.#station.ports.interfaces,
+      fastPath: this.#fastPath !== undefined,
       predecessor,
     });
   }
