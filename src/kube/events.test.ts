@@ -52,7 +52,12 @@ const client: Requester = {
 };
 
 function aRecorder(tuning: Partial<RecorderTuning> = {}): EventRecorder {
-  return new EventRecorder({ client, instance: 'pod-1', onDrop: (drop) => dropped.push(drop), tuning });
+  return new EventRecorder({
+    client,
+    instance: 'pod-1',
+    onDrop: (drop) => dropped.push(drop),
+    tuning: { delayMs: 0, ...tuning },
+  });
 }
 
 function aService(name = 'web'): EventTarget {
@@ -97,6 +102,20 @@ describe('a first event', () => {
       firstTimestamp: '2026-01-01T00:00:00Z',
       lastTimestamp: '2026-01-01T00:00:00Z',
     });
+  });
+
+  it('waits a moment, so that the work that it tells of goes first, and is sent when the recorder closes', async () => {
+    const recorder = aRecorder({ delayMs: 25 });
+    recorder.event(aService(), aWarning());
+    await vi.advanceTimersByTimeAsync(24);
+    expect(sent).toHaveLength(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(sent).toHaveLength(1);
+    recorder.event(aService('other'), aWarning());
+    const closed = recorder.close();
+    await vi.advanceTimersByTimeAsync(25);
+    await closed;
+    expect(sent).toHaveLength(2);
   });
 
   it('of something without a namespace goes to `default`', async () => {

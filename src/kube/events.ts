@@ -58,6 +58,8 @@ export interface RecorderTuning {
   /** Events remembered for aggregation, and events waiting: above this the oldest are forgotten, new ones dropped. */
   readonly maxRemembered: number;
   readonly maxQueued: number;
+  /** Events wait this long, so that the work which they tell of goes first. */
+  readonly delayMs: number;
   /** For each object: this many requests at once, and one more every `refillMs`. */
   readonly burst: number;
   readonly refillMs: number;
@@ -69,6 +71,7 @@ const defaults: RecorderTuning = {
   concurrency: 4,
   maxRemembered: 4_096,
   maxQueued: 4_096,
+  delayMs: 25,
   burst: 25,
   refillMs: 300_000,
 };
@@ -208,6 +211,8 @@ export class EventRecorder {
   }
 
   async #work(): Promise<void> {
+    const { delayMs } = this.#tuning;
+    if (delayMs > 0 && !this.#closed) await new Promise((resolve) => void setTimeout(resolve, delayMs));
     for (let entry = this.#queue.shift(); entry !== undefined; entry = this.#queue.shift()) {
       await this.#send(entry);
       entry.queued = false;

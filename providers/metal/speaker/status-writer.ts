@@ -26,6 +26,8 @@ const BASE = '/apis/metallb.io/v1beta1/namespaces';
 /** Writes at a time: enough for two hundred Services in a second, and no burden for the API server. */
 const CONCURRENCY = 8;
 const TIMEOUT_MS = 5_000;
+/** Between the first sign of a change and a round: an address is announced first, and one round writes of many. */
+const GATHER_MS = 10;
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
 
@@ -49,13 +51,19 @@ export class StatusWriter {
   /** Something may have to be written. Returns at once. */
   poke(): void {
     this.#again = true;
-    if (this.#working || this.#cancel !== undefined) return;
-    this.#working = true;
-    void this.#work();
+    if (!this.#working && this.#cancel === undefined) this.#workIn(GATHER_MS);
+  }
+
+  #workIn(ms: number): void {
+    this.#cancel = this.#options.clock.after(ms, () => {
+      this.#cancel = undefined;
+      this.#working = true;
+      void this.#work();
+    });
   }
 
   async #work(): Promise<void> {
-    const { signal, clock, log } = this.#options;
+    const { signal, log } = this.#options;
     try {
       while (this.#again && !signal.aborted) {
         this.#again = false;
@@ -65,10 +73,8 @@ export class StatusWriter {
     } catch (error) {
       if (signal.aborted) return;
       log.warn({ error: String(error), retryInMs: this.#retryMs }, 'a ServiceL2Status could not be written');
-      this.#cancel = clock.after(this.#retryMs, () => {
-        this.#cancel = undefined;
-        this.poke();
-      });
+      this.#again = true;
+      this.#workIn(this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
     } finally {
       this.#working = false;

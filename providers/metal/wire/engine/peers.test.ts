@@ -125,6 +125,18 @@ describe('heartbeats', () => {
     expect(b.named('gone')).toHaveLength(1);
   });
 
+  it('tell when they have to be looked at again: when one may have been silent for too long, and not before', () => {
+    const { network, b } = aNetwork();
+    b.peers.restart(network.now);
+    const due = b.peers.judge(network.now + 100);
+    expect(due).toBe(network.now + 650);
+    expect(b.peers.judge(due)).toBe(due);
+    expect(b.named('gone')).toEqual([]);
+    // Nobody is left who could fall silent; who comes back has as long from then.
+    expect(b.peers.judge(due + 1)).toBe(due + 1 + 650);
+    expect(b.named('gone')).toMatchObject([{ node: 'a', silentMs: 651 }]);
+  });
+
   it('carry a digest, which is told when it changes', () => {
     const { network, a, b } = aNetwork();
     a.peers.setDigest(Uint8Array.of(1, 2));

@@ -148,15 +148,25 @@ export class Peers {
     return { rejected: 'unchallenged' };
   }
 
-  /** Declares gone whoever was silent for too long. A quarter of an interval is allowed for timers that are late. */
-  judge(now: number): void {
+  /**
+   * Declares gone whoever was silent for too long; when to look again. A quarter of an interval is allowed for timers
+   * that are late.
+   */
+  judge(now: number): number {
     const { intervalMs, missedLimit } = this.#parts;
+    const limitMs = intervalMs * (missedLimit + 0.25);
+    // Whoever is heard after this has as long from then.
+    let next = now + limitMs;
     for (const peer of this.#peers.values()) {
+      if (peer.state !== 'alive') continue;
       const silentMs = now - peer.lastHeard;
-      if (peer.state !== 'alive' || silentMs <= intervalMs * (missedLimit + 0.25)) continue;
-      peer.state = 'gone';
-      this.#parts.emit('gone', { node: peer.node, silentMs: Math.round(silentMs) });
+      if (silentMs <= limitMs) next = Math.min(next, peer.lastHeard + limitMs);
+      else {
+        peer.state = 'gone';
+        this.#parts.emit('gone', { node: peer.node, silentMs: Math.round(silentMs) });
+      }
     }
+    return next;
   }
 
   /** Everybody who is alive counts as heard now: it was we who were away. */

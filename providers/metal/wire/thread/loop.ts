@@ -1,8 +1,10 @@
 import type { Timers } from '../engine/timers.ts';
 import type { Poller } from '../sys/poller.ts';
 
-/** Longest wait, in milliseconds: what a look at the event loop or at the main thread's ticks may be late. */
+/** Longest wait, in milliseconds: how late a stall may be noticed. */
 const MAX_WAIT_MS = 50;
+/** How long Node's event loop goes without a turn, in milliseconds: only its finalizers and an end from outside need one. */
+const EVENT_LOOP_MS = 500;
 /** A longer gap between two turns is a stall: somebody stopped us (a signal, a debugger, a starved machine). */
 export const STALL_MS = 200;
 /** Rounds of reading after a stall; a round takes a frame of each socket, and their memory holds a few thousand. */
@@ -26,7 +28,7 @@ export interface LoopParts {
 
 /**
  * The worker's loop: wait for the sockets, handle them, run what is due. The wait blocks the thread, so timers are the
- * loop's own; between waits, at least every 50 ms, Node's event loop gets a turn, for its finalizers and for ending.
+ * loop's own; between waits, now and then, Node's event loop gets a turn, for its finalizers and for ending.
  *
  * A stall is noticed before anything is handled: what waits in the sockets is old then, and what is due (a peer that
  * seems silent) is our own fault.
@@ -64,7 +66,7 @@ export class Loop {
   }
 
   #turns(): void {
-    const until = this.#parts.now() + MAX_WAIT_MS;
+    const until = this.#parts.now() + EVENT_LOOP_MS;
     try {
       do this.#turn();
       while (this.#running && this.#last < until);

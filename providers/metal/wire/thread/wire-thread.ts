@@ -4,6 +4,7 @@ import { ETHERTYPE } from '../codec/ethernet.ts';
 import { Counters } from '../engine/counters.ts';
 import { DEFAULT_EXCLUDE } from '../engine/interfaces.ts';
 import { warmUp } from '../engine/warm-up.ts';
+import type { Peers } from '../engine/peers.ts';
 import { Throttle } from '../engine/throttle.ts';
 import { Timers } from '../engine/timers.ts';
 import { type EventReport, type PlainEvent, plainError, type Report, type WorkerInput } from '../protocol.ts';
@@ -23,8 +24,9 @@ const CLONE_NEWNET = 0x4000_0000;
 /** Milliseconds between looks at the interfaces, and of patience after the kernel told of a change. */
 const SCAN_MS = 10_000;
 const SETTLE_MS = 50;
-/** Milliseconds between looks at peers, ticks and counters. */
-const CHECK_MS = 50;
+/** Milliseconds between looks at the main thread's ticks; not more than a part of what it may be stuck. */
+const CHECK_MS = 250;
+const CHECKS_OF_STALL = 8;
 const DROPS_MS = 1000;
 /** How long answers wait after a long stall when the main thread does not say `resume`. */
 const MUTED_MS = 1000;
@@ -112,7 +114,8 @@ export class WireThread {
     this.#station.ports.scan();
     const role = this.#heart?.start();
     this.#tickedAt = now();
-    this.#every(CHECK_MS, () => this.#check());
+    this.#every(Math.min(CHECK_MS, this.#mainStallMs / CHECKS_OF_STALL), () => this.#check());
+    if (this.#heart !== undefined) this.#judge(this.#heart.peers);
     this.#every(SCAN_MS, () => this.#station.ports.scan());
     this.#every(DROPS_MS, () => this.#station.ports.countDrops());
     this.#loop.start();
@@ -191,16 +194,23 @@ export class WireThread {
     });
   }
 
+  /** Looks for silent peers exactly when one may have been silent for too long. */
+  #judge(peers: Peers): void {
+    this.#timers.at(peers.judge(now()), () => this.#judge(peers));
+  }
+
+  get #mainStallMs(): number {
+    return this.#input.options.mainStallMs ?? MAIN_STALL_MS;
+  }
+
   #check(): void {
-    this.#heart?.peers.judge(now());
     const tick = Atomics.load(this.#ticks, 0);
     const stuckMs = now() - this.#tickedAt;
     if (tick !== this.#lastTick) {
       this.#lastTick = tick;
       this.#tickedAt = now();
       if (this.#lapsed) this.#recovered();
-    } else if (!this.#lapsed && stuckMs > (this.#input.options.mainStallMs ?? MAIN_STALL_MS))
-      this.#lapse(stuckMs);
+    } else if (!this.#lapsed && stuckMs > this.#mainStallMs) this.#lapse(stuckMs);
   }
 
   /** The main thread is stuck: nobody knows any more whether we should answer. */
