@@ -31,6 +31,7 @@ const socketpair = koffi
 const [UNIX, SEQUENCED] = [1, 5 | 0o4000];
 
 const STALL_MS = 200;
+const SLICE_MS = 50;
 const CLIENT = aMac('02:00:00:00:00:99');
 const CLIENT_IP = ipBytes('192.0.2.99');
 const BOTH = '192.0.2.10';
@@ -63,7 +64,15 @@ class Desk {
   constructor({ fast, byClock }: { fast: boolean; byClock?: boolean }) {
     const { counters } = this;
     const now = () => performance.now();
-    if (fast) this.fastPath = new FastPath({ counters, stallMs: STALL_MS, now, library: FAST_PATH, byClock });
+    if (fast)
+      this.fastPath = new FastPath({
+        counters,
+        stallMs: STALL_MS,
+        sliceMs: SLICE_MS,
+        now,
+        library: FAST_PATH,
+        byClock,
+      });
     this.poller = new Poller(this.fastPath);
     this.poller.add(this.wake, () => void read(this.wake, new Uint8Array(8), 8));
     this.#responder = new Responder({
@@ -315,6 +324,19 @@ await describeUnless(buildFastPath(), { name: 'the fast path of ARP', part: 'C c
     expect(desk.judged).toBe(1);
   });
 
+  it('waits longer than a stall without taking that for one', async () => {
+    const desk = await aDesk();
+    const begun = performance.now();
+    expect(desk.turn(STALL_MS + SLICE_MS)).toBe(0);
+    expect(performance.now() - begun).toBeGreaterThan(STALL_MS + SLICE_MS - 1);
+    // Where nothing is answered, each wait is one of the caller's.
+    desk.fastPath!.drop();
+    const dropped = performance.now();
+    expect(desk.turn(STALL_MS)).toBe(0);
+    expect(performance.now() - dropped).toBeLessThan(STALL_MS);
+    expect(performance.now() - desk.fastPath!.woke).toBeGreaterThan(SLICE_MS - 1);
+  });
+
   it('forgets a frame that it read for the caller and that the caller did not take', async () => {
     const desk = await aDesk();
     const [line] = desk.lines;
@@ -398,9 +420,9 @@ await describeUnless(buildFastPath(), { name: 'the fast path of ARP', part: 'C c
       const broken = join(directory, 'broken.so');
       writeFileSync(broken, 'no library');
       for (const library of [broken, join(directory, 'none.so')])
-        expect(() => new FastPath({ counters, stallMs: STALL_MS, now: () => 0, library })).toThrow(
-          new RegExp(`not used: ${library}: .*given without it.*Remedy: build Berth`),
-        );
+        expect(
+          () => new FastPath({ counters, stallMs: STALL_MS, sliceMs: SLICE_MS, now: () => 0, library }),
+        ).toThrow(new RegExp(`not used: ${library}: .*given without it.*Remedy: build Berth`));
     } finally {
       rmSync(directory, { recursive: true });
     }

@@ -49,7 +49,7 @@ struct fast_path {
   int32_t held_fd;
   uint32_t held_length;
   uint32_t by_clock; /* the processor's counter is not to be trusted */
-  uint32_t unused;
+  uint32_t slice_ms;
   /* How fast the counter runs, and since when that is known. */
   double ticks_per_ms;
   double base_ms;
@@ -63,7 +63,8 @@ _Static_assert(sizeof(void *) == 8, "64-bit");
 _Static_assert(sizeof(struct address) == 8 && sizeof(struct port) == 20, "elements");
 _Static_assert(offsetof(struct fast_path, counters) == 16 && offsetof(struct fast_path, addresses) == 24, "pointers");
 _Static_assert(offsetof(struct fast_path, enabled) == 32 && offsetof(struct fast_path, held_fd) == 48, "words");
-_Static_assert(offsetof(struct fast_path, by_clock) == 56 && offsetof(struct fast_path, port) == 96, "ports");
+_Static_assert(offsetof(struct fast_path, by_clock) == 56 && offsetof(struct fast_path, slice_ms) == 60, "settings");
+_Static_assert(offsetof(struct fast_path, port) == 96, "ports");
 _Static_assert(offsetof(struct fast_path, frame) == 96 + MAX_PORTS * sizeof(struct port), "frame");
 
 /* What a caller that was built with other offsets would notice. */
@@ -190,6 +191,10 @@ static int take(struct fast_path *path, const struct port *port) {
   return 1;
 }
 
+static int least(int a, int b) {
+  return a < b ? a : b;
+}
+
 /* Answers what waits in the ports; how many of the events are left to the caller. */
 static int turn(struct fast_path *path, struct epoll_event *events, int ready) {
   for (int i = 0; i < ready; i++)
@@ -203,23 +208,25 @@ static int turn(struct fast_path *path, struct epoll_event *events, int ready) {
 }
 
 /*
- * epoll_wait(2), except that plain requests are answered meanwhile. What it returns is for the caller to handle; 0 when
- * the time is over. A frame that was read and not answered is in `frame`, its socket in `held_fd`. The caller writes to
- * `woke_ms` when its own last turn woke, and finds there when the last one woke that was taken here.
+ * epoll_wait(2), except that plain requests are answered meanwhile, and that it wakes every `slice_ms` to see whether
+ * the process stood still. What it returns is for the caller to handle; 0 when the time is over, or earlier. A frame
+ * that was read and not answered is in `frame`, its socket in `held_fd`. The caller writes to `woke_ms` when its own last
+ * turn woke, and finds there when the last one woke that was taken here.
  */
 int berth_wait(struct fast_path *path, int epoll, struct epoll_event *events, int count, int timeout_ms) {
+  int slice_ms = (int)path->slice_ms;
   path->held_fd = -1;
   double begun_ms = now_ms();
   uint64_t begun = ticks(path);
   calibrate(path, begun_ms, begun);
   double rate = path->ticks_per_ms;
-  if (!path->enabled || rate <= 0) return epoll_wait(epoll, events, count, timeout_ms);
+  if (!path->enabled || rate <= 0) return epoll_wait(epoll, events, count, least(timeout_ms, slice_ms));
   double since_ms = begun_ms > path->woke_ms ? begun_ms - path->woke_ms : 0;
   path->woke_ticks = begun - (uint64_t)(since_ms * rate);
-  double left_ms = timeout_ms;
+  int left_ms = timeout_ms;
   for (int turns = 0; turns < MAX_TURNS; turns++) {
-    int ready = epoll_wait(epoll, events, count, (int)left_ms);
-    if (ready <= 0) return ready;
+    int ready = epoll_wait(epoll, events, count, least(left_ms, slice_ms));
+    if (ready < 0) return ready;
     uint64_t woke = ticks(path);
     if (stalled(path, woke)) return ready;
     path->woke_ticks = woke;
@@ -227,7 +234,7 @@ int berth_wait(struct fast_path *path, int epoll, struct epoll_event *events, in
     double passed_ms = (double)(woke - begun) / rate;
     path->woke_ms = begun_ms + passed_ms;
     if (ready > 0 || passed_ms >= timeout_ms) return ready;
-    left_ms = timeout_ms - passed_ms + 1;
+    left_ms = (int)(timeout_ms - passed_ms) + 1;
   }
   return 0;
 }

@@ -26,6 +26,7 @@ const AT = {
   heldFd: 48,
   heldLength: 52,
   byClock: 56,
+  slice: 60,
   port: 96,
   frame: 96 + MAX_PORTS * PORT_SIZE,
 } as const;
@@ -61,6 +62,8 @@ export interface FastPathParts {
   readonly counters: Counters;
   /** A longer gap between two turns is a stall, in milliseconds. */
   readonly stallMs: number;
+  /** So often it looks whether there was one, in milliseconds. */
+  readonly sliceMs: number;
   /** Milliseconds of a clock that runs like CLOCK_MONOTONIC. */
   readonly now: () => number;
   /** File of the library; absent: where the build leaves it. */
@@ -84,12 +87,14 @@ export class FastPath {
   #addresses = new Uint32Array(0);
 
   /** @throws Error when the library cannot be loaded, or is of another version. */
-  constructor({ counters, stallMs, now, library = LIBRARY, byClock = isClockUsed() }: FastPathParts) {
+  constructor(parts: FastPathParts) {
+    const { counters, stallMs, sliceMs, now, library = LIBRARY, byClock = isClockUsed() } = parts;
     this.#wait = load(library);
     this.#counters = counters;
     this.#offset = Number(process.hrtime.bigint()) / 1e6 - now();
     const view = this.#view;
     view.setFloat64(AT.stall, stallMs, true);
+    view.setUint32(AT.slice, sliceMs, true);
     view.setBigUint64(AT.counters, koffi.address(counters.values), true);
     view.setUint32(AT.framesCell, counters.cell('framesReceived'), true);
     view.setUint32(AT.errorsCell, counters.cell('sendErrors'), true);
@@ -109,7 +114,7 @@ export class FastPath {
     return existsSync(LIBRARY);
   }
 
-  /** epoll_wait(2); a stall counts from `since`, when the caller's last turn woke. Drops a frame that is still held. */
+  /** epoll_wait(2), at most; a stall counts from `since`, when the caller's last turn woke. Drops a frame that is still held. */
   wait({ epoll, events, count }: EpollSet, timeoutMs: number, since: number): number {
     this.#view.setFloat64(AT.woke, since + this.#offset, true);
     return this.#wait(this.#bytes, epoll, events, count, timeoutMs);

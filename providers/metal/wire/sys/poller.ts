@@ -60,6 +60,11 @@ export class Poller {
     return (this.#ready = Math.max(0, ready));
   }
 
+  /** Whether `wait` looks by itself for a time in which the process stood still, and ends with one. */
+  get seesStalls(): boolean {
+    return this.#fastPath !== undefined;
+  }
+
   /** When the last turn woke that the fast path took in a wait; not after the wait's `since` when it took none. */
   get answeredAt(): number {
     return this.#fastPath?.woke ?? 0;

@@ -1,8 +1,10 @@
 import type { Timers } from '../engine/timers.ts';
 import type { Poller } from '../sys/poller.ts';
 
-/** Longest wait, in milliseconds: how late a stall may be noticed. */
-const MAX_WAIT_MS = 50;
+/** Longest wait for the sockets, in milliseconds: how late a stall may be noticed. */
+export const MAX_WAIT_MS = 50;
+/** Longest time without a turn, in milliseconds, where the poller cuts it into waits by itself. */
+const MAX_WAITS_MS = 250;
 /** How long Node's event loop goes without a turn, in milliseconds: only its finalizers and an end from outside need one. */
 const EVENT_LOOP_MS = 500;
 /** A longer gap between two turns is a stall: somebody stopped us (a signal, a debugger, a starved machine). */
@@ -95,8 +97,10 @@ export class Loop {
 
   /** Counted from when the turn before woke, so what is due comes later by as long as that turn took. */
   #timeout(): number {
-    const { next } = this.#parts.timers;
-    if (next === undefined) return MAX_WAIT_MS;
-    return Math.min(MAX_WAIT_MS, Math.max(0, Math.ceil(next - this.#last)));
+    const { timers, poller } = this.#parts;
+    const { next } = timers;
+    const longest = poller.seesStalls ? MAX_WAITS_MS : MAX_WAIT_MS;
+    if (next === undefined) return longest;
+    return Math.min(longest, Math.max(0, Math.ceil(next - this.#last)));
   }
 }

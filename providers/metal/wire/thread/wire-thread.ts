@@ -17,7 +17,7 @@ import { Receiver } from '../sys/receiver.ts';
 import type { RejectReason, WireEvents } from '../types.ts';
 import { Commands } from './commands.ts';
 import { Heart } from './heart.ts';
-import { Loop, STALL_MS } from './loop.ts';
+import { Loop, MAX_WAIT_MS, STALL_MS } from './loop.ts';
 import { Station } from './station.ts';
 
 const CLONE_NEWNET = 0x4000_0000;
@@ -129,7 +129,13 @@ export class WireThread {
     const { fastPath: library } = this.#input.options;
     if (library === false || (library === undefined && !FastPath.exists())) return undefined;
     try {
-      return new FastPath({ counters: this.#counters, stallMs: STALL_MS, now, library });
+      return new FastPath({
+        counters: this.#counters,
+        stallMs: STALL_MS,
+        sliceMs: MAX_WAIT_MS,
+        now,
+        library,
+      });
     } catch (error) {
       this.#report({ type: 'fault', error: plainError(error) });
       return undefined;
