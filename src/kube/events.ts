@@ -2,7 +2,7 @@ import { COMPONENT } from '../model/names.ts';
 import type { Requester } from './client.ts';
 import { isApiError } from './errors.ts';
 import { resourcePath } from './paths.ts';
-import { type Clock, systemClock } from './timing.ts';
+import { type Clock, pause, systemClock } from './timing.ts';
 import { TokenBuckets } from './buckets.ts';
 
 /** The object that an event is about. */
@@ -212,7 +212,7 @@ export class EventRecorder {
 
   async #work(): Promise<void> {
     const { delayMs } = this.#tuning;
-    if (delayMs > 0 && !this.#closed) await new Promise((resolve) => void setTimeout(resolve, delayMs));
+    if (delayMs > 0 && !this.#closed) await pause(delayMs, this.#abort.signal).catch(() => undefined);
     for (let entry = this.#queue.shift(); entry !== undefined; entry = this.#queue.shift()) {
       await this.#send(entry);
       entry.queued = false;

@@ -20,7 +20,8 @@ import { checked, eventfd, MSG, read, recv, send, SOCK } from '../../providers/m
 import { Poller } from '../../providers/metal/wire/sys/poller.ts';
 import { Receiver } from '../../providers/metal/wire/sys/receiver.ts';
 import { describeUnless } from '../harness/describe.ts';
-import { buildFastPath, FAST_PATH } from '../harness/fast-path.ts';
+import { LIBRARY } from '../../providers/metal/wire/fast-path/library.ts';
+import { buildFastPath } from '../harness/fast-path.ts';
 
 const socketpair = koffi
   .load(null)
@@ -70,7 +71,7 @@ class Desk {
         stallMs: STALL_MS,
         sliceMs: SLICE_MS,
         now,
-        library: FAST_PATH,
+        library: LIBRARY,
         byClock,
       });
     this.poller = new Poller(this.fastPath);

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { parseIp } from '@berth/core';
 import { startWire, type Wire, type WireOptions } from '../../providers/metal/wire/index.ts';
-import { buildFastPath, FAST_PATH } from '../harness/fast-path.ts';
+import { LIBRARY } from '../../providers/metal/wire/fast-path/library.ts';
+import { buildFastPath } from '../harness/fast-path.ts';
 import { describeAsRoot, runIn } from '../harness/netns.ts';
 import { RawStation } from '../harness/raw-station.ts';
 import { makeSegment, type Segment, type Station } from '../harness/segment.ts';
@@ -23,7 +24,7 @@ const way = { fast: false };
 
 /** A wire in a station's namespace; veth pairs are its network cards here. */
 async function aWire(station: Station, options: Partial<WireOptions> = {}): Promise<Wire> {
-  const fastPath = way.fast ? FAST_PATH : false;
+  const fastPath = way.fast ? LIBRARY : false;
   const wire = await startWire({ interfaces: { exclude: [] }, netns: station.path, fastPath, ...options });
   expect(wire.fastPath).toBe(way.fast);
   wire.on('failed', ({ error }) => console.error(error));

@@ -1,13 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
 import { type Counters, PER_ADDRESS } from '../engine/counters.ts';
 import type { Entry } from '../engine/table.ts';
+import { LIBRARY } from '../fast-path/library.ts';
 import type { Slot } from './receiver.ts';
-
-/** Where the build leaves the library when there is a C compiler, seen from the sources and from what is built. */
-const BUILT = import.meta.url.endsWith('.ts') ? '../../dist/wire/fast-path/' : '../fast-path/';
-const LIBRARY = fileURLToPath(new URL(`${BUILT}answer-${process.arch}.so`, import.meta.url));
 
 /** Offsets in `struct fast_path` and its sizes, which `answer.c` asserts. */
 const MAX_PORTS = 64;

@@ -4,7 +4,7 @@ import type { Poller } from '../sys/poller.ts';
 /** Longest wait for the sockets, in milliseconds: how late a stall may be noticed. */
 export const MAX_WAIT_MS = 50;
 /** Longest time without a turn, in milliseconds, where the poller cuts it into waits by itself. */
-const MAX_WAITS_MS = 250;
+const MAX_IDLE_MS = 250;
 /** How long Node's event loop goes without a turn, in milliseconds: only its finalizers and an end from outside need one. */
 const EVENT_LOOP_MS = 500;
 /** A longer gap between two turns is a stall: somebody stopped us (a signal, a debugger, a starved machine). */
@@ -99,7 +99,7 @@ export class Loop {
   #timeout(): number {
     const { timers, poller } = this.#parts;
     const { next } = timers;
-    const longest = poller.seesStalls ? MAX_WAITS_MS : MAX_WAIT_MS;
+    const longest = poller.seesStalls ? MAX_IDLE_MS : MAX_WAIT_MS;
     if (next === undefined) return longest;
     return Math.min(longest, Math.max(0, Math.ceil(next - this.#last)));
   }
