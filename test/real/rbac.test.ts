@@ -153,12 +153,14 @@ await describeWithControlPlane('under exactly the role of the manifests', async 
     await first.acting;
     const second = start('second', { cloud, pool: ['192.0.2.128/25'] });
 
-    // A create whose first attempts fail in the same way: its event is counted up, which is a patch.
-    cloud.failNext('createLoadBalancer', down);
     cloud.failNext('createLoadBalancer', down);
     await person.createService('web', { allocateLoadBalancerNodePorts: false });
     await served('web');
     await person.createNode('node-2', '192.0.2.12');
+    // The same failure again once its event is written: it is counted up, which is a patch.
+    await eventually(async () => expect(await person.eventReasons('web')).toContain(down.code));
+    cloud.failNext('createLoadBalancer', down);
+    cloud.tamper('default/web', () => undefined);
     await person.patchService('web', { spec: { loadBalancerSourceRanges: ['10.0.0.0/8'] } });
     await eventually(() => {
       const balancer = cloud.loadBalancers.get('default/web');
