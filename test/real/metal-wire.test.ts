@@ -102,7 +102,7 @@ for (const fast of ways)
 
     it('defends an address against duplicate detection, of arping -D and of the kernel', async () => {
       const wire = await aWire(a);
-      await wire.announce([{ address: SERVICE }, { address: SERVICE6 }]);
+      await wire.announce([{ address: SERVICE, burst: false }, { address: SERVICE6 }]);
       const { code, output } = await client.attempt('arping', '-D', '-c1', '-w1', '-I', 'eth0', SERVICE);
       expect(output).toMatch(/reply from 192\.0\.2\.100 \[02:00:5e:10:00:01\]/i);
       expect(code).toBe(1);
@@ -349,7 +349,6 @@ for (const fast of ways)
       const before = await joined();
       await wire.announce(addresses.map((address) => ({ address, burst: false })));
       await expect.poll(joined, { timeout: 5000 }).toBe(before + 4096);
-      expect(wire.stats().stalls).toBe(0);
       const raw = new RawStation(client, 'eth0');
       for (const i of [0, 1, 255, 256, 1000, 2047, 4095]) {
         raw.send(raw.arpRequest(addresses[i * 2]!));
