@@ -93,6 +93,11 @@ await describeWithLocalStack(
         await world.served(['ours']);
       });
       expect(counts['elbv2:CreateLoadBalancer']).toBe(1);
+      await eventually(() =>
+        expect(world.events('ours')).toContainEqual(
+          expect.objectContaining({ reason: 'EnsuredLoadBalancer' }),
+        ),
+      );
       for (const name of ['theirs', 'in-tree']) {
         expect(world.service(name)).toMatchObject({ finalizers: [], ingress: [], conditions: [] });
         expect(world.events(name)).toEqual([]);

@@ -116,6 +116,8 @@ await describeWithControlPlane('the controller on a real API server', () => {
     await person.createService('one');
     await person.createService('two');
     await served('one', 'two');
+    for (const name of ['one', 'two'])
+      await eventually(async () => expect(await person.eventReasons(name)).toContain('EnsuredLoadBalancer'));
     const before = mark();
     const calls = cloud.calls.length;
     await person.createNode('joins', '192.0.2.13');
@@ -152,7 +154,7 @@ await describeWithControlPlane('the controller on a real API server', () => {
     const [port] = (await person.service('bare'))?.ports ?? [];
     expect(port?.nodePort).toBeGreaterThanOrEqual(30_000);
     expect(cloud.loadBalancers.get('default/bare')?.listeners['80/TCP']?.nodePort).toBe(port?.nodePort);
-    expect(await person.eventReasons('bare')).toContain('NodePortsAllocated');
+    await eventually(async () => expect(await person.eventReasons('bare')).toContain('NodePortsAllocated'));
   });
 
   it.each([
