@@ -7,6 +7,8 @@ import { quantile } from './report.ts';
 
 /** Services created one after another for the time to the first answer. */
 const SINGLES = 10;
+/** As many beside many others: the pool has 256 addresses. */
+const CROWDED = 7;
 /** Requests that the benchmark keeps in flight while it creates Services. */
 const IN_FLIGHT = 8;
 /** A successor has heard the others and has taken over. */
@@ -60,21 +62,45 @@ export async function firstAnswers(bench: MetalBench): Promise<void> {
 }
 
 /** The same by speakers that were told not to probe. */
-export async function firstAnswersUnprobed(bench: MetalBench): Promise<void> {
-  const { lab, berth } = bench;
+export function firstAnswersUnprobed(bench: MetalBench): Promise<void> {
+  return withoutProbe(bench, async () => {
+    const times = await afterTheFirst(bench, labNames('unprobed', SINGLES + 1));
+    bench.record({
+      id: 'metal.first.unprobed',
+      what: 'Service to first ARP answer, without it (`conflictProbe: false`)',
+      value: quantile(times, 0.5),
+      unit: 'ms',
+      target: { atMost: 30 },
+      note: spread(times),
+    });
+  });
+}
+
+/** The same where many others are announced. */
+export function firstAnswersInACrowd(bench: MetalBench, others: number): Promise<void> {
+  return withoutProbe(bench, async () => {
+    const times = await afterTheFirst(bench, labNames('crowd', CROWDED + 1));
+    bench.record({
+      id: 'metal.first.crowd',
+      what: `the same beside ${others} others`,
+      value: quantile(times, 0.5),
+      unit: 'ms',
+      note: spread(times),
+    });
+  });
+}
+
+/** The first one waits for the speakers to be there, and is not counted. */
+async function afterTheFirst(bench: MetalBench, names: readonly string[]): Promise<readonly number[]> {
+  const [, ...times] = await firstAnswerTimes(bench, names);
+  return times;
+}
+
+async function withoutProbe({ lab, berth }: MetalBench, work: () => Promise<void>): Promise<void> {
   const file = join(lab.dir, 'without-probe.yaml');
   await writeFile(file, JSON.stringify({ providers: { metal: { config: { conflictProbe: false } } } }));
   await berth.restartSpeakers(['--config', file]);
-  // The first one waits for the speakers to be there, and is not counted.
-  const [, ...times] = await firstAnswerTimes(bench, labNames('unprobed', SINGLES + 1));
-  bench.record({
-    id: 'metal.first.unprobed',
-    what: 'Service to first ARP answer, without it (`conflictProbe: false`)',
-    value: quantile(times, 0.5),
-    unit: 'ms',
-    target: { atMost: 30 },
-    note: spread(times),
-  });
+  await work();
   await berth.restartSpeakers();
 }
 

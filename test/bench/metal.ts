@@ -10,7 +10,13 @@ import { failovers } from './metal-failover.ts';
 import { latency } from './metal-latency.ts';
 import { hundredSpeakers } from './metal-peers.ts';
 import { atRest, auditPolicy } from './metal-rest.ts';
-import { atOnce, firstAnswers, firstAnswersUnprobed, restarts } from './metal-services.ts';
+import {
+  atOnce,
+  firstAnswers,
+  firstAnswersInACrowd,
+  firstAnswersUnprobed,
+  restarts,
+} from './metal-services.ts';
 import type { MetalBench, MetalSizes } from './metal-watch.ts';
 import { machineFacts, type Measurement, publish } from './report.ts';
 
@@ -139,7 +145,10 @@ async function phases({ lab, sizes, record, auditLog }: Run): Promise<void> {
   });
   await phase('failover', () => failovers(bench));
   let addresses: readonly string[] = [];
-  await phase('services', async () => void (addresses = await atOnce(bench)));
+  await phase('services', async () => {
+    addresses = await atOnce(bench);
+    await firstAnswersInACrowd(bench, addresses.length);
+  });
   await phase('rest', async () => {
     if (addresses.length === 0) addresses = await atOnce(bench);
     await atRest(bench, auditLog);

@@ -43,6 +43,8 @@ export class LabBerth {
   readonly #options: LabBerthOptions;
   readonly #speakers = new Map<string, LabProcess>();
   #controller: LabProcess | undefined;
+  /** Directory with the files of the speakers' ServiceAccount. */
+  #account: string | undefined;
 
   private constructor(lab: MetalLab, options: LabBerthOptions) {
     this.#lab = lab;
@@ -123,13 +125,8 @@ export class LabBerth {
 
   /** The command in a mount namespace of its own (`ip netns exec` makes one), with a ServiceAccount's files. */
   #inPod(command: readonly string[]): readonly string[] {
-    const { dir, plane } = this.#lab;
-    const account = join(dir, 'serviceaccount');
-    mkdirSync(account, { recursive: true });
-    copyFileSync(plane.caFile, join(account, 'ca.crt'));
-    writeFileSync(join(account, 'token'), plane.token(USERS.speaker), { mode: 0o600 });
-    writeFileSync(join(account, 'namespace'), 'berth-system');
-    const { hostname, port } = new URL(plane.url);
+    const account = (this.#account ??= this.#writeAccount());
+    const { hostname, port } = new URL(this.#lab.plane.url);
     const variables = {
       KUBERNETES_SERVICE_HOST: hostname,
       KUBERNETES_SERVICE_PORT: port,
@@ -137,6 +134,17 @@ export class LabBerth {
     };
     const env = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
     return ['sh', '-c', IN_POD, 'sh', account, 'env', '-u', 'KUBECONFIG', ...env, ...command];
+  }
+
+  /** Once: a speaker that has just been started may still be reading. */
+  #writeAccount(): string {
+    const { dir, plane } = this.#lab;
+    const account = join(dir, 'serviceaccount');
+    mkdirSync(account, { recursive: true });
+    copyFileSync(plane.caFile, join(account, 'ca.crt'));
+    writeFileSync(join(account, 'token'), plane.token(USERS.speaker), { mode: 0o600 });
+    writeFileSync(join(account, 'namespace'), 'berth-system');
+    return account;
   }
 
   /** Starts the speakers that do not run. */

@@ -17,9 +17,19 @@ import {
 import type { MetalConfig } from '../config.ts';
 import type { Facts } from '../election/payload.ts';
 import type { NodeName } from '../election/types.ts';
-import { advertisementsOf, PATHS, poolsOf, toObject, type KubeObject } from '../objects.ts';
+import {
+  type Advertisement,
+  advertisementsOf,
+  type MetalPool,
+  type ObjectProblem,
+  PATHS,
+  poolsOf,
+  toObject,
+  type KubeObject,
+} from '../objects.ts';
 import { toL2Status, type L2Status } from './l2-status.ts';
-import { viewOf, type GroupView } from './view.ts';
+import { Remembered } from './remembered.ts';
+import { viewOf, ViewMemory, type GroupView } from './view.ts';
 
 /** Settings of the view. */
 export interface ClusterSettings {
@@ -40,8 +50,12 @@ export class ClusterWatch {
   readonly #statuses: LiveList<unknown>;
   readonly #told = new Set<string>();
   #endpoints: ReadonlyMap<ServiceKey, readonly Endpoint[]> | undefined;
-  /** The last view and what it was made of. */
-  #made: { readonly of: readonly unknown[]; readonly view: ReadonlyMap<string, GroupView> } | undefined;
+  readonly #view = new Remembered<ReadonlyMap<string, GroupView>>();
+  readonly #memory = new ViewMemory();
+  readonly #readPools = new Remembered<readonly MetalPool[]>();
+  readonly #readAdvertisements = new Remembered<readonly Advertisement[]>();
+  /** By the object that it was read from. */
+  readonly #readStatuses = new WeakMap<object, L2Status | undefined>();
 
   /** Begins to watch; `onChange` is called after every change. */
   constructor(api: ClusterApi, settings: ClusterSettings, onChange: () => void) {
@@ -76,7 +90,7 @@ export class ClusterWatch {
   }
 
   get statuses(): readonly L2Status[] {
-    return this.#statuses.list().flatMap((raw) => toL2Status(raw) ?? []);
+    return this.#statuses.list().flatMap((raw) => this.#statusIn(raw as object) ?? []);
   }
 
   /** Takes the answer to a write of a ServiceL2Status. */
@@ -86,13 +100,12 @@ export class ClusterWatch {
 
   /** The groups of addresses, as they are now; the same object as before when nothing that matters to them changed. */
   view(facts: (node: NodeName) => Facts | undefined): ReadonlyMap<string, GroupView> {
-    const of = this.#sources(facts);
-    const made = this.#made;
-    if (made !== undefined && made.of.length === of.length && of.every((one, at) => one === made.of[at]))
-      return made.view;
-    const view = this.#makeView(facts);
-    this.#made = { of, view };
-    return view;
+    return this.#view.of('', this.#sources(facts), () => this.#makeView(facts));
+  }
+
+  #statusIn(raw: object): L2Status | undefined {
+    if (!this.#readStatuses.has(raw)) this.#readStatuses.set(raw, toL2Status(raw));
+    return this.#readStatuses.get(raw);
   }
 
   /** Everything that the view depends on, by identity. Most changes of a Service come before it has an address. */
@@ -109,28 +122,49 @@ export class ClusterWatch {
 
   #makeView(facts: (node: NodeName) => Facts | undefined): ReadonlyMap<string, GroupView> {
     const { config, classes, ignoreExcludeLabel } = this.#settings;
-    const ours = ({ namespace }: KubeObject): boolean =>
-      config.namespace === undefined || namespace === config.namespace;
-    // Which namespaces a pool is for was the allocation's business.
-    const objects = this.#pools.list().map(toObject).filter(ours);
-    const pools = poolsOf({ config, objects, namespaces: new Map() });
-    const advertised = advertisementsOf(config, this.#advertisements.list().map(toObject).filter(ours));
-    this.#tell([...pools.problems, ...advertised.problems]);
     this.#endpoints ??= endpointsByService(this.#slices.list());
     const endpoints = this.#endpoints;
-    return viewOf({
+    const sources = {
       services: this.services,
       nodes: this.nodes,
-      endpoints: (key) => endpoints.get(key) ?? [],
-      pools: pools.pools,
-      advertisements: advertised.advertisements,
+      endpoints: (key: ServiceKey) => endpoints.get(key) ?? [],
+      pools: this.#poolsNow(),
+      advertisements: this.#advertisementsNow(),
       statuses: this.statuses,
       facts,
       classes,
       ignoreExcludeLabel,
       failback: config.failback,
       conflictProbe: config.conflictProbe,
+    };
+    return viewOf(sources, this.#memory);
+  }
+
+  #poolsNow(): readonly MetalPool[] {
+    const { config } = this.#settings;
+    const list = this.#pools.list();
+    return this.#readPools.of('', list, () => {
+      // Which namespaces a pool is for was the allocation's business.
+      const sources = { config, objects: this.#objectsIn(list), namespaces: new Map() };
+      const { pools, problems } = poolsOf(sources);
+      this.#tell(problems);
+      return pools;
     });
+  }
+
+  #advertisementsNow(): readonly Advertisement[] {
+    const list = this.#advertisements.list();
+    return this.#readAdvertisements.of('', list, () => {
+      const { advertisements, problems } = advertisementsOf(this.#settings.config, this.#objectsIn(list));
+      this.#tell(problems);
+      return advertisements;
+    });
+  }
+
+  /** In our namespace, when we have one. */
+  #objectsIn(list: readonly unknown[]): readonly KubeObject[] {
+    const { namespace } = this.#settings.config;
+    return list.map(toObject).filter((object) => namespace === undefined || object.namespace === namespace);
   }
 
   #lists(): readonly LiveList<unknown>[] {
@@ -138,7 +172,7 @@ export class ClusterWatch {
   }
 
   /** Each problem is said once. */
-  #tell(problems: readonly { readonly object: string; readonly message: string }[]): void {
+  #tell(problems: readonly ObjectProblem[]): void {
     for (const { object, message } of problems) {
       const text = `${object}: ${message}`;
       if (this.#told.has(text)) continue;

@@ -205,9 +205,9 @@ export class Speaker implements AgentWorld {
   }
 
   facts(node: NodeName, facts: Facts): void {
-    const before = this.#facts.get(node);
+    if (JSON.stringify(this.#facts.get(node)) === JSON.stringify(facts)) return;
     this.#facts.set(node, facts);
-    if (JSON.stringify(before) !== JSON.stringify(facts)) this.clusterChanged();
+    this.clusterChanged();
   }
 
   wake(afterMs: number | undefined): void {
@@ -300,6 +300,7 @@ export class Speaker implements AgentWorld {
   #followInterfaces(before: ReadonlyMap<string, GroupView>): void {
     const { node } = this.#parts;
     for (const [key, view] of this.#view) {
+      if (before.get(key) === view) continue;
       const [was, is] = [before.get(key)?.interfacesOn(node), view.interfacesOn(node)];
       if (before.has(key) && was?.join() === is?.join()) continue;
       const ours = view.group.addresses.filter((address) => this.#since.has(address));

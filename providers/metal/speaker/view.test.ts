@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   parseIp,
@@ -13,7 +14,7 @@ import { advertisementSpecSchema } from '../config.ts';
 import type { Facts } from '../election/payload.ts';
 import type { Advertisement, MetalPool } from '../objects.ts';
 import type { L2Status } from './l2-status.ts';
-import { viewOf, type GroupView, type ViewSources } from './view.ts';
+import { viewOf, ViewMemory, type GroupView, type ViewSources } from './view.ts';
 
 const ADDRESS = '192.0.2.10' as IpAddress;
 
@@ -326,5 +327,105 @@ describe('what is written down', () => {
     const { group } = groupOf({ statuses: [status({ conflict: '{}' })] });
     expect(group.known).toEqual(new Set());
     expect(group.former).toBeUndefined();
+  });
+});
+
+describe('a view with the memory of the one before', () => {
+  /** Everything that a view says. */
+  const told = (view: ReadonlyMap<string, GroupView>): unknown =>
+    [...view].map(([key, { group, services, verdicts, interfacesOn }]) => [
+      key,
+      group,
+      services,
+      [...verdicts],
+      [...verdicts.keys()].map(interfacesOn),
+    ]);
+
+  it('has the same groups but those that something changed for', () => {
+    const names = ['a', 'b', 'c'];
+    const services = names.map((name, at) => aServiceAt(name, [`192.0.2.${at + 1}`]));
+    const at = new Map(names.map((name) => [`default/${name}`, [anEndpoint('n1')]]));
+    const nodes = [nodeNamed('n1'), nodeNamed('n2')];
+    const known = facts('eth0');
+    const all = sources({ services, nodes, endpoints: (key) => at.get(key) ?? [], facts: () => known });
+    const memory = new ViewMemory();
+    const before = [...viewOf(all, memory).values()];
+    const remade = (more: Partial<ViewSources> = {}): readonly boolean[] =>
+      [...viewOf({ ...all, ...more }, memory).values()].map((view, index) => view !== before[index]);
+    expect(remade()).toEqual([false, false, false]);
+    at.set('default/b', [anEndpoint('n2')]);
+    expect(remade()).toEqual([false, true, false]);
+    const statuses: readonly L2Status[] = [
+      { name: 'l2', namespace: 'x', node: 'n1', service: 'default/c', interfaces: [] },
+    ];
+    expect(remade({ statuses })).toEqual([false, true, true]);
+    for (const more of [{ nodes: [nodes[0]!] }, { pools: [aPool()] }, { facts: () => facts('eth1') }]) {
+      expect(remade({ statuses, ...more })).toEqual([true, true, true]);
+    }
+  });
+
+  it('says what one without says, whatever changes', () => {
+    const services = fc.array(
+      fc.record({
+        name: fc.constantFrom('a', 'b', 'c'),
+        addresses: fc.subarray(['192.0.2.1', '192.0.2.2', '2001:db8::5'], { maxLength: 2 }),
+        local: fc.boolean(),
+      }),
+      { maxLength: 3 },
+    );
+    const scene = fc.record({
+      services,
+      nodes: fc.subarray(['n1', 'n2', 'n3'], { minLength: 1 }),
+      endpoints: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.constantFrom('n1', 'n2', 'n3')),
+      written: fc.subarray(['a', 'b', 'c']),
+      interface: fc.constantFrom('eth0', 'eth1'),
+      ads: fc.constantFrom({}, { interfaces: ['eth0'] }, { nodeSelectors: [on('n1')] }),
+    });
+    /** Objects that say the same are the same, as in a watch. */
+    const objects = new Map<string, unknown>();
+    const once = <T>(kind: string, what: unknown, make: () => T): T => {
+      const key = `${kind} ${JSON.stringify(what)}`;
+      if (!objects.has(key)) objects.set(key, make());
+      return objects.get(key) as T;
+    };
+    const sourcesOf = (drawn: typeof scene extends fc.Arbitrary<infer S> ? S : never): ViewSources => {
+      const unique = new Map(drawn.services.map((service) => [service.name, service]));
+      return sources({
+        services: [...unique.values()].map((one) =>
+          once('service', one, () =>
+            aServiceAt(one.name, one.addresses, {
+              externalTrafficPolicy: one.local ? 'Local' : 'Cluster',
+            }),
+          ),
+        ),
+        nodes: drawn.nodes.map((name) => once('node', name, () => nodeNamed(name))),
+        endpoints: (key) => {
+          const node = drawn.endpoints[key.replace('default/', '')];
+          return node === undefined ? [] : [once('endpoint', node, () => anEndpoint(node))];
+        },
+        pools: once('pools', '', () => [aPool()]),
+        advertisements: once('ads', drawn.ads, () => [anAd(drawn.ads)]),
+        statuses: drawn.written.map((name) =>
+          once('status', name, () => ({
+            name,
+            namespace: 'x',
+            node: 'n2',
+            service: `default/${name}` as const,
+            interfaces: [],
+          })),
+        ),
+        facts: () => once('facts', drawn.interface, () => facts(drawn.interface)),
+      });
+    };
+    fc.assert(
+      fc.property(fc.array(scene, { minLength: 2, maxLength: 6 }), (scenes) => {
+        const memory = new ViewMemory();
+        for (const drawn of scenes) {
+          const now = sourcesOf(drawn);
+          expect(told(viewOf(now, memory))).toEqual(told(viewOf(now)));
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 });

@@ -23,6 +23,7 @@ import { advertises, asSelectors, type Advertisement, type MetalPool } from '../
 import type { Facts } from '../election/payload.ts';
 import type { Group, NodeName } from '../election/types.ts';
 import type { L2Status } from './l2-status.ts';
+import { Remembered } from './remembered.ts';
 
 /** Why a node may not announce an address. */
 export type Refusal =
@@ -77,34 +78,68 @@ export interface ViewSources {
 /** A node that is not Ready for want of news gets nothing as long as another one is there. */
 const UNKNOWN_PENALTY = 100_000;
 
-/** The groups of addresses that are to be announced, sorted by key. */
-export function viewOf(sources: ViewSources): ReadonlyMap<string, GroupView> {
-  const statuses: Written = Map.groupBy(sources.statuses, ({ service }) => service);
+/** What views were made of, so that a change costs what it changes. */
+export class ViewMemory {
+  /** Stands for everything that is not one Service's. */
+  readonly common = new Remembered<object>();
+  readonly subjects = new Remembered<Subject>();
+  readonly groups = new Remembered<GroupView>();
+
+  endRound(): void {
+    for (const kind of [this.common, this.subjects, this.groups]) kind.endRound();
+  }
+}
+
+/**
+ * The groups of addresses that are to be announced, sorted by key. With the memory of the last view, groups are the same
+ * objects as there where nothing that they are made of changed; objects are compared by identity.
+ */
+export function viewOf(sources: ViewSources, memory = new ViewMemory()): ReadonlyMap<string, GroupView> {
+  const statuses = Map.groupBy(sources.statuses, ({ service }) => service);
+  const common = memory.common.of('', commonParts(sources), () => ({}));
   const subjects = sources.services
-    .map((service) => subjectOf(service, sources, statuses))
+    .map((service) => {
+      const key = keyOf(service);
+      const own: Own = { service, written: statuses.get(key) ?? [], endpoints: sources.endpoints(key) };
+      const parts = [common, service, ...own.written, ...own.endpoints];
+      return memory.subjects.of(key, parts, () => subjectOf(own, sources));
+    })
     .filter((subject) => subject.addresses.length > 0)
     .toSorted((a, b) => (a.key < b.key ? -1 : 1));
-  const views = joined(subjects).map((members) => groupView(members, sources, statuses));
+  const views = joined(subjects).map((members) =>
+    memory.groups.of(members.map(({ key }) => key).join(), members, () => groupView(members, sources)),
+  );
+  memory.endRound();
   return new Map(
     views.toSorted((a, b) => (a.group.key < b.group.key ? -1 : 1)).map((view) => [view.group.key, view]),
   );
 }
 
-type Written = ReadonlyMap<ServiceKey, readonly L2Status[]>;
+function commonParts(sources: ViewSources): readonly unknown[] {
+  const { nodes, facts, pools, advertisements, classes } = sources;
+  const { ignoreExcludeLabel, failback, conflictProbe } = sources;
+  const settings = [ignoreExcludeLabel, failback, conflictProbe];
+  return [pools, advertisements, ...settings, ...classes, ...nodes, ...nodes.map(({ name }) => facts(name))];
+}
 
-/** A Service with what it has to do with announcing. */
-interface Subject {
-  readonly key: ServiceKey;
+/** What is one Service's own. */
+interface Own {
   readonly service: Service;
-  readonly addresses: readonly IpAddress[];
-  /** Those that are for its pools and for it. */
-  readonly ads: readonly Advertisement[];
+  /** What speakers wrote about it. */
+  readonly written: readonly L2Status[];
   readonly endpoints: readonly Endpoint[];
 }
 
-function subjectOf(service: Service, sources: ViewSources, statuses: Written): Subject {
-  const key = keyOf(service);
-  const written = statuses.get(key) ?? [];
+/** A Service with what it has to do with announcing. */
+interface Subject extends Own {
+  readonly key: ServiceKey;
+  readonly addresses: readonly IpAddress[];
+  /** Those that are for its pools and for it. */
+  readonly ads: readonly Advertisement[];
+}
+
+function subjectOf(own: Own, sources: ViewSources): Subject {
+  const { service, written } = own;
   const addresses = ours(service, sources, written);
   const pools = sources.pools.filter(({ pool }) => addresses.some((address) => poolHas(pool, address)));
   // An address in use whose pool was taken away stays in use; which advertisement was for it is not known any more.
@@ -114,8 +149,8 @@ function subjectOf(service: Service, sources: ViewSources, statuses: Written): S
       (outside || pools.some((pool) => advertises(ad, pool))) &&
       selectedByAny(asSelectors(ad.serviceSelectors), service.labels),
   );
-  const endpoints = addresses.length === 0 ? [] : sources.endpoints(key).filter(({ serving }) => serving);
-  return { key, service, addresses, ads, endpoints };
+  const endpoints = own.endpoints.filter(({ serving }) => serving);
+  return { key: keyOf(service), service, written, addresses, ads, endpoints };
 }
 
 /**
@@ -157,21 +192,21 @@ function joined(subjects: readonly Subject[]): readonly (readonly Subject[])[] {
   return [...new Set(groupOf.values())];
 }
 
-function groupView(members: readonly Subject[], sources: ViewSources, statuses: Written): GroupView {
+function groupView(members: readonly Subject[], sources: ViewSources): GroupView {
   const addresses = [...new Set(members.flatMap((member) => member.addresses))].toSorted(compareAddresses);
   const sorted = members.toSorted((a, b) => (a.key < b.key ? -1 : 1));
   const verdicts = verdictsOf(sorted, sources);
   const eligible = new Map(
     [...verdicts].filter(([, verdict]) => verdict.eligible).map(([node, { weight }]) => [node, weight]),
   );
-  const written = sorted.flatMap(({ key }) => statuses.get(key) ?? []);
+  const written = sorted.flatMap((member) => member.written);
   const former = written.filter(({ conflict }) => conflict === undefined).toSorted(byEpoch)[0]?.node;
   const group: Group = {
     key: addresses[0] ?? '',
     addresses,
     eligible,
     epoch: Math.max(0, ...written.map(({ claim }) => claim?.epoch ?? 0)),
-    known: sources.conflictProbe ? knownOf(sorted, statuses) : new Set(addresses),
+    known: sources.conflictProbe ? knownOf(sorted) : new Set(addresses),
     failback: sources.failback,
     ...(former === undefined ? {} : { former }),
   };
@@ -189,10 +224,10 @@ function byEpoch(a: L2Status, b: L2Status): number {
 }
 
 /** Addresses that are written down as announced. An object of another speaker is about all of its Service's. */
-function knownOf(members: readonly Subject[], statuses: Written): ReadonlySet<IpAddress> {
+function knownOf(members: readonly Subject[]): ReadonlySet<IpAddress> {
   return new Set(
-    members.flatMap(({ key, addresses }) =>
-      (statuses.get(key) ?? [])
+    members.flatMap(({ written, addresses }) =>
+      written
         .filter(({ conflict }) => conflict === undefined)
         .flatMap(({ claim }) => claim?.addresses ?? addresses),
     ),
