@@ -349,18 +349,33 @@ describe('a view with the memory of the one before', () => {
     const known = facts('eth0');
     const all = sources({ services, nodes, endpoints: (key) => at.get(key) ?? [], facts: () => known });
     const memory = new ViewMemory();
-    const before = [...viewOf(all, memory).values()];
-    const remade = (more: Partial<ViewSources> = {}): readonly boolean[] =>
-      [...viewOf({ ...all, ...more }, memory).values()].map((view, index) => view !== before[index]);
+    let last = [...viewOf(all, memory).values()];
+    /** Which groups are not the objects of the view before. */
+    const remade = (more: Partial<ViewSources> = {}): readonly boolean[] => {
+      const before = last;
+      last = [...viewOf({ ...all, ...more }, memory).values()];
+      return last.map((view, index) => view !== before[index]);
+    };
     expect(remade()).toEqual([false, false, false]);
     at.set('default/b', [anEndpoint('n2')]);
     expect(remade()).toEqual([false, true, false]);
     const statuses: readonly L2Status[] = [
       { name: 'l2', namespace: 'x', node: 'n1', service: 'default/c', interfaces: [] },
     ];
-    expect(remade({ statuses })).toEqual([false, true, true]);
-    for (const more of [{ nodes: [nodes[0]!] }, { pools: [aPool()] }, { facts: () => facts('eth1') }]) {
-      expect(remade({ statuses, ...more })).toEqual([true, true, true]);
+    expect(remade({ statuses })).toEqual([false, false, true]);
+    for (const more of [
+      { nodes: [nodes[0]!] },
+      { pools: [aPool()] },
+      { advertisements: [anAd()] },
+      { facts: () => facts('eth1') },
+      { classes: ['other'] },
+      { ignoreExcludeLabel: true },
+      { failback: true },
+      { conflictProbe: false },
+    ] satisfies readonly Partial<ViewSources>[]) {
+      expect(remade({ statuses }), 'as before').toEqual([false, false, false]);
+      expect(remade({ statuses, ...more }), Object.keys(more).join()).toEqual([true, true, true]);
+      remade({ statuses });
     }
   });
 
