@@ -36,6 +36,20 @@ describe('timers', () => {
   });
 });
 
+describe('timers that may be early', () => {
+  it('run with the ones that are due, in their order, and are what is next only at their time', () => {
+    const timers = new Timers();
+    const ran: string[] = [];
+    timers.at(200, () => ran.push('beat'));
+    timers.at(250, () => ran.push('check'), 100);
+    timers.at(260, () => ran.push('urgent'));
+    timers.at(270, () => ran.push('behind'), 100);
+    expect([timers.runDue(149), timers.next]).toEqual([0, 200]);
+    expect([timers.runDue(200), ran, timers.next]).toEqual([2, ['beat', 'check'], 260]);
+    expect([timers.runDue(260), ran.slice(2), timers.next]).toEqual([2, ['urgent', 'behind'], undefined]);
+  });
+});
+
 describe('the replay window', () => {
   it('accepts each number once, whatever the order, within its size', () => {
     const numbers = fc.array(fc.integer({ min: 1001, max: 1200 }), { maxLength: 300 });

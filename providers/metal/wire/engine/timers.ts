@@ -7,6 +7,8 @@ export interface Timer {
 
 interface Entry extends Timer {
   run: (() => void) | undefined;
+  /** How much sooner it may run beside others, in milliseconds. */
+  readonly early: number;
   readonly order: number;
 }
 
@@ -19,9 +21,12 @@ export class Timers {
   readonly #heap: Entry[] = [];
   #order = 0;
 
-  /** Runs `run` at `at`, or as soon as `runDue` is called after that. */
-  at(at: number, run: () => void): Timer {
-    const entry: Entry = { at, run, order: this.#order++, cancel: () => (entry.run = undefined) };
+  /**
+   * Runs `run` at `at`, or as soon as `runDue` is called after that; up to `early` milliseconds sooner when `runDue` is
+   * called anyway, so that what is not urgent wakes nobody by itself.
+   */
+  at(at: number, run: () => void, early = 0): Timer {
+    const entry: Entry = { at, run, early, order: this.#order++, cancel: () => (entry.run = undefined) };
     this.#heap.push(entry);
     this.#up(this.#heap.length - 1);
     return entry;
@@ -39,7 +44,7 @@ export class Timers {
     for (; count < limit; count++) {
       this.#dropCancelled();
       const first = this.#heap[0];
-      if (first === undefined || first.at > now) break;
+      if (first === undefined || first.at - first.early > now) break;
       this.#pop();
       first.run?.();
     }

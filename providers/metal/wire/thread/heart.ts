@@ -31,6 +31,8 @@ export interface HeartParts {
   readonly now: () => number;
   readonly emit: EmitPeerEvent;
   readonly onRejected: (reason: RejectReason, from: string) => void;
+  /** After each heartbeat. */
+  readonly onBeat: () => void;
   readonly relay: Pick<RelayParts, 'onState' | 'onSuccessor' | 'onSuperseded' | 'onOrphaned'>;
 }
 
@@ -173,6 +175,7 @@ export class Heart {
   #beat(due: number): void {
     if (this.#silent) return;
     this.#count(this.peers.beat());
+    this.#parts.onBeat();
     const next = Math.max(due + this.#intervalMs, this.#parts.now() + this.#intervalMs / 2);
     this.#parts.timers.at(next, () => this.#beat(next));
   }

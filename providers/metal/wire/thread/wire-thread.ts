@@ -4,9 +4,8 @@ import { ETHERTYPE } from '../codec/ethernet.ts';
 import { Counters } from '../engine/counters.ts';
 import { DEFAULT_EXCLUDE } from '../engine/interfaces.ts';
 import { warmUp } from '../engine/warm-up.ts';
-import type { Peers } from '../engine/peers.ts';
 import { Throttle } from '../engine/throttle.ts';
-import { Timers } from '../engine/timers.ts';
+import { type Timer, Timers } from '../engine/timers.ts';
 import { type EventReport, type PlainEvent, plainError, type Report, type WorkerInput } from '../protocol.ts';
 import { assertPlatform, checked, eventfd, setns, SOCK } from '../sys/libc.ts';
 import { FastPath } from '../sys/fast-path.ts';
@@ -25,7 +24,7 @@ const CLONE_NEWNET = 0x4000_0000;
 const SCAN_MS = 10_000;
 const SETTLE_MS = 50;
 /** Milliseconds between looks at the main thread's ticks; not more than a part of what it may be stuck. */
-const CHECK_MS = 250;
+const CHECK_MS = 1000;
 const CHECKS_OF_STALL = 8;
 const DROPS_MS = 1000;
 /** How long answers wait after a long stall when the main thread does not say `resume`. */
@@ -33,6 +32,8 @@ const MUTED_MS = 1000;
 /** How long a predecessor may take to tell its state. */
 const FOLLOW_MS = 1000;
 const REJECTED_INTERVAL_MS = 1000;
+/** By this part of its interval a regular look may be early, so that a heartbeat's turn serves for it. */
+const EARLY_PART = 4;
 const MAIN_STALL_MS = 10_000;
 const DEFAULTS = { refreshMs: 60_000, burstRounds: 5, burstIntervalMs: 1100 } as const;
 
@@ -61,6 +62,7 @@ export class WireThread {
   #lapsed = false;
   #scanSoon = false;
   #ready = false;
+  #judging: Timer | undefined;
 
   /**
    * Opens every socket.
@@ -115,7 +117,7 @@ export class WireThread {
     const role = this.#heart?.start();
     this.#tickedAt = now();
     this.#every(Math.min(CHECK_MS, this.#mainStallMs / CHECKS_OF_STALL), () => this.#check());
-    if (this.#heart !== undefined) this.#judge(this.#heart.peers);
+    this.#judge();
     this.#every(SCAN_MS, () => this.#station.ports.scan());
     this.#every(DROPS_MS, () => this.#station.ports.countDrops());
     this.#loop.start();
@@ -178,6 +180,8 @@ export class WireThread {
         now,
         emit: (event, detail) => this.#emit(event, detail),
         onRejected: (reason, from) => this.#onRejected(reason, from),
+        // While peers are heard, the look for silent ones is put off in turns that are taken anyway.
+        onBeat: () => this.#judge(),
         relay: {
           onState: (nonce, payload) => this.#onState(nonce, payload),
           onSuccessor: (nonce) => this.#emit('successor', { nonce }),
@@ -194,15 +198,18 @@ export class WireThread {
   }
 
   #every(intervalMs: number, run: () => void): void {
-    this.#timers.at(now() + intervalMs, () => {
+    const again = (): void => {
       run();
       this.#every(intervalMs, run);
-    });
+    };
+    this.#timers.at(now() + intervalMs, again, intervalMs / EARLY_PART);
   }
 
-  /** Looks for silent peers exactly when one may have been silent for too long. */
-  #judge(peers: Peers): void {
-    this.#timers.at(peers.judge(now()), () => this.#judge(peers));
+  /** Looks for silent peers, and again when one may have been silent for too long. */
+  #judge(): void {
+    if (this.#heart === undefined) return;
+    this.#judging?.cancel();
+    this.#judging = this.#timers.at(this.#heart.peers.judge(now()), () => this.#judge());
   }
 
   get #mainStallMs(): number {
