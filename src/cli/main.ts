@@ -3,7 +3,7 @@ import { verdictOf } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { createLog } from './logging.ts';
 import { parseCommandLine, type CommandLine } from './program.ts';
-import type { Invocation } from './session.ts';
+import type { Invocation } from './invocation.ts';
 import { resolveSettings, type LogLevel } from './settings.ts';
 import { stopSignals } from './stop-signals.ts';
 import { processTerminal, type Terminal } from './terminal.ts';

@@ -4,28 +4,11 @@ import type { ControllerSettings } from '../controller/controller.ts';
 import { probe } from '../controller/probe.ts';
 import { lookOnce, type Looked, type RunOptions } from '../controller/run.ts';
 import { unseen, type Unseen } from '../controller/unseen.ts';
-import { connectKube, KubeClient, type Connection } from '../kube/index.ts';
+import { KubeClient, type Connection } from '../kube/index.ts';
 import { systemClock } from '../provider/clock.ts';
-import type { Log } from '../provider/spi.ts';
-import type { Environment } from './environment.ts';
+import { withConnection, type Invocation } from './invocation.ts';
 import { withProgress } from './progress.ts';
-import type { Settings } from './settings.ts';
-import { counted, type Terminal } from './terminal.ts';
-
-/** What every command is given. */
-export interface Invocation {
-  readonly terminal: Terminal;
-  readonly environment: Environment;
-  readonly settings: Settings;
-  readonly log: Log;
-  /** Aborts on SIGINT and SIGTERM. */
-  readonly signal: AbortSignal;
-  readonly version: string;
-  /** Where relative provider paths count from. */
-  readonly directory: string;
-  /** Whether the answer is to be JSON. */
-  readonly json: boolean;
-}
+import { counted } from './terminal.ts';
 
 /** Where an answer came from. */
 export type Source =
@@ -36,25 +19,6 @@ export type Source =
       /** Providers that see nothing from here although something was made with them. */
       readonly unseen: readonly Unseen[];
     };
-
-/**
- * Finds the API server and does something with it; the sockets are closed afterwards.
- *
- * @throws Denied `KubeconfigUnusable`; what `work` throws.
- */
-export async function withConnection<T>(
-  invocation: Invocation,
-  work: (connection: Connection, client: KubeClient) => Promise<T>,
-): Promise<T> {
-  const { settings, environment, version } = invocation;
-  const { kubeconfig, context } = settings;
-  const connection = await connectKube({ kubeconfig, context, env: environment.variables });
-  try {
-    return await work(connection, new KubeClient(connection, { version }));
-  } finally {
-    connection.close();
-  }
-}
 
 /** What the controller and a look at the cluster have in common. */
 export function runOptions(

@@ -1,5 +1,5 @@
 import type { Announcement } from '../../provider/announcements.ts';
-import type { Invocation } from '../session.ts';
+import type { Invocation } from '../invocation.ts';
 import { tableText, type Paint } from '../terminal.ts';
 import type { FoundAnnouncements } from './announcements.ts';
 

@@ -5,7 +5,7 @@ import type { ServiceKey } from '../../model/service.ts';
 import type { Announcement } from '../../provider/announcements.ts';
 import { loadAnnouncements, ProviderLoadError, type LoadRequest } from '../../provider/registry.ts';
 import { withProgress } from '../progress.ts';
-import { withConnection, type Invocation } from '../session.ts';
+import { withConnection, type Invocation } from '../invocation.ts';
 import { processApi } from './process-api.ts';
 
 /** How long finding out may take, in milliseconds. */

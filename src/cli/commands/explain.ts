@@ -3,7 +3,8 @@ import type { Announcement } from '../../provider/announcements.ts';
 import { stepText } from '../../plan/step.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { inquire, tellSource, type Invocation } from '../session.ts';
+import type { Invocation } from '../invocation.ts';
+import { inquire, tellSource } from '../session.ts';
 import { jsonText, paintFor, tableText, type Paint } from '../terminal.ts';
 import {
   announcementsIn,

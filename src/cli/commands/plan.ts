@@ -1,7 +1,8 @@
 import type { PlanEntry } from '../../controller/inspect.ts';
 import type { StepVerb } from '../../plan/step.ts';
 import { EXIT, PLAN_HAS_CHANGES, type ExitCode } from '../exit-codes.ts';
-import { inquire, tellSource, type Invocation } from '../session.ts';
+import type { Invocation } from '../invocation.ts';
+import { inquire, tellSource } from '../session.ts';
 import { counted, jsonText, paintFor, tableText, type Paint, type Style } from '../terminal.ts';
 import { isList } from './answers.ts';
 

@@ -1,6 +1,6 @@
 import { loadCommand } from '../../provider/registry.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import type { Invocation } from '../session.ts';
+import type { Invocation } from '../invocation.ts';
 
 /** A command of a provider's own, such as `berth iam-policy`: prints what follows from its configuration. */
 export async function providerCommand(

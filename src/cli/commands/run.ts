@@ -1,7 +1,8 @@
 import { mustBeAlone } from '../../controller/as-leader.ts';
 import { runController } from '../../controller/run.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { runOptions, withConnection, type Invocation } from '../session.ts';
+import { withConnection, type Invocation } from '../invocation.ts';
+import { runOptions } from '../session.ts';
 
 /**
  * `berth run`: serves Services until SIGTERM or SIGINT, or until the Lease is lost.

@@ -7,7 +7,7 @@ import { loadProcess } from '../../provider/registry.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { SpeakerFlags } from '../program.ts';
-import { withConnection, type Invocation } from '../session.ts';
+import { withConnection, type Invocation } from '../invocation.ts';
 import { processApi, RequestCounts } from './process-api.ts';
 
 /** How long events may still be written after the process is done, in milliseconds. */

@@ -1,6 +1,7 @@
 import type { StatusEntry } from '../../controller/inspect.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { inquire, tellSource, type Invocation } from '../session.ts';
+import type { Invocation } from '../invocation.ts';
+import { inquire, tellSource } from '../session.ts';
 import { counted, jsonText, paintFor, tableText, type Paint, type Style } from '../terminal.ts';
 import { announcementsIn, holderTable, tellAnnouncementSource } from './announcement-text.ts';
 import { findAnnouncements, type Question } from './announcements.ts';

@@ -4,7 +4,8 @@ import { stepText } from '../../plan/step.ts';
 import { systemClock } from '../../provider/clock.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { withProgress } from '../progress.ts';
-import { inquire, tellSource, tellUnseen, withLeadership, withLook, type Invocation } from '../session.ts';
+import type { Invocation } from '../invocation.ts';
+import { inquire, tellSource, tellUnseen, withLeadership, withLook } from '../session.ts';
 import { counted, jsonText, paintFor, tableText, type Paint } from '../terminal.ts';
 import { isList } from './answers.ts';
 

@@ -13,14 +13,8 @@ import { keyOf, type Service } from '../../model/service.ts';
 import { systemClock } from '../../provider/clock.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { withProgress } from '../progress.ts';
-import {
-  tellUnseen,
-  withConnection,
-  withLeadership,
-  withLook,
-  type Invocation,
-  type LeadingPlace,
-} from '../session.ts';
+import { withConnection, type Invocation } from '../invocation.ts';
+import { tellUnseen, withLeadership, withLook, type LeadingPlace } from '../session.ts';
 import { counted, jsonText, paintFor } from '../terminal.ts';
 import { planText } from './plan.ts';
 

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import type { Invocation } from '../session.ts';
+import type { Invocation } from '../invocation.ts';
 import { counted, paintFor } from '../terminal.ts';
 import { showLive } from './live.ts';
 import { startStage, type Stage } from './stage.ts';

@@ -8,7 +8,7 @@ import { systemClock } from '../../provider/clock.ts';
 import { startNodes, startSandbox, type Sandbox, type SimulatedNodes } from '../../sandbox/index.ts';
 import { CommandFailed } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import type { Invocation } from '../session.ts';
+import type { Invocation } from '../invocation.ts';
 import { BERTH_NAMESPACE } from '../settings.ts';
 
 /** Everything that the demo plays on: a cluster, its nodes and a controller, all in this process. */
