@@ -30,6 +30,8 @@ it('a speaker loads neither the controller nor what only that needs: three start
   for (const other of ['@kubernetes/client-node', 'prom-client', 'p-queue', 'undici'])
     expect(packages).not.toContain(other);
   expect([...packages].filter((name) => name.startsWith('@aws-sdk/'))).toEqual([]);
+  // Its import loads undici inside of Node (src/kube/http.ts).
+  expect(loaded).not.toContain('node:http');
   const controller = loaded.filter((url) => url.includes(`${join('src', 'controller')}/`));
   expect(controller.map((url) => url.slice(url.lastIndexOf('/') + 1))).toEqual(['http.ts']);
   expect(loaded.some((url) => url.endsWith('providers/metal/speaker/run.ts'))).toBe(true);

@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { http } from '../kube/http.ts';
 
 /** What the HTTP endpoint shows. Each is asked at the moment of the request. */
 export interface HttpSources {
@@ -42,7 +43,7 @@ export async function serveHttp(
   sources: HttpSources,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<HttpEndpoint> {
-  const server = createServer((request, response) => {
+  const server = http.createServer((request, response) => {
     respond(sources, request, response).catch((error: unknown) => {
       send(response, { status: 500, body: `${error instanceof Error ? error.message : String(error)}\n` });
     });

@@ -1,11 +1,12 @@
-import { Agent as HttpAgent } from 'node:http';
+import type { Agent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext } from 'node:tls';
+import { http } from './http.ts';
 
 /** What one request needs to be accepted: headers (a token), and the agent that holds the TLS identity. */
 export interface Authorization {
   readonly headers: Readonly<Record<string, string>>;
-  readonly agent: HttpAgent;
+  readonly agent: Agent;
 }
 
 /** Where an API server is and how to be let in. Made by `connectKube` or `connectPlain`. */
@@ -48,8 +49,8 @@ const pool = {
 } as const;
 
 /** A keep-alive agent for the scheme; the TLS material is parsed once, here, and not for every connection. */
-export function agentFor(protocol: string, tls: TlsMaterial): HttpAgent {
-  if (protocol === 'http:') return new HttpAgent(pool);
+export function agentFor(protocol: string, tls: TlsMaterial): Agent {
+  if (protocol === 'http:') return new http.Agent(pool);
   const { servername, rejectUnauthorized, ...material } = tls;
   return new HttpsAgent({
     ...pool,

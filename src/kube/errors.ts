@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http';
 import { BerthError, type ErrorKind } from '../model/errors.ts';
+import { http } from './http.ts';
 
 /** What went wrong with an API request: one stable word each, from the HTTP status and `Status.reason`, never the text. */
 export type ApiErrorCode =
@@ -141,7 +141,8 @@ export function errorFromStatus(
   const retryAfterMs = retryAfterOf(retryAfter) ?? secondsToMs(details['retryAfterSeconds']);
   return new ApiError(classify(number, reason), {
     what,
-    message: `${number} ${reason || (STATUS_CODES[number] ?? '')}${text === '' ? '' : `: ${text}`}`.trimEnd(),
+    message:
+      `${number} ${reason || (http.STATUS_CODES[number] ?? '')}${text === '' ? '' : `: ${text}`}`.trimEnd(),
     status: number,
     reason,
     details,

@@ -1,7 +1,8 @@
-import { request as requestHttp, type ClientRequest, type IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { ApiError, errorFromAnswer, errorFromNetwork } from './errors.ts';
 import type { Authorization } from './connection.ts';
+import { http } from './http.ts';
 
 /** One HTTP exchange, ready to be sent. */
 export interface Exchange {
@@ -100,7 +101,7 @@ function perform<T>(
 }
 
 function begin(authorization: Authorization, wanted: Exchange): ClientRequest {
-  const send = wanted.url.protocol === 'http:' ? requestHttp : requestHttps;
+  const send = wanted.url.protocol === 'http:' ? http.request : requestHttps;
   return send(wanted.url, {
     method: wanted.method,
     agent: authorization.agent,

@@ -1,7 +1,9 @@
-import { get } from 'node:http';
 import { connect } from 'node:net';
 import { encodeProxyHeader } from './proxy-header.ts';
 import type { CheckSpec } from './health.ts';
+
+/** Importing it would load undici (see `src/kube/http.ts`). */
+const { get } = process.getBuiltinModule('node:http');
 
 /** Asks a target once whether it works. Never throws; aborting the signal counts as `false`. */
 export type Probe = (spec: CheckSpec, signal: AbortSignal) => Promise<boolean>;
