@@ -154,6 +154,8 @@ export async function launch({ dir, settings, nodeArgs, env }: Launch): Promise<
   const begun = { startedAt: performance.now(), startedWallMs: Date.now() };
   const child = spawn(process.execPath, [...nodeArgs, program, 'run', '--config', config], {
     stdio: ['ignore', out, out],
+    // Not in the checkout: what is shipped would find the provider that may lie built there, and not its own.
+    cwd: dir,
     ...(env === undefined ? {} : { env }),
   });
   closeSync(out);

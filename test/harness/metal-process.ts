@@ -47,7 +47,8 @@ export class LabProcess {
     const logFile = join(dir, `${name}.log`);
     const log = openSync(logFile, 'a');
     // What waits for the end of its standard input ends with this process.
-    const child = spawnIn(namespace, command, ['pipe', log, log]);
+    // Not in the checkout: what is shipped would find the provider that may lie built there, and not its own.
+    const child = spawnIn(namespace, command, { stdio: ['pipe', log, log], cwd: dir });
     closeSync(log);
     child.stdin?.on('error', () => undefined);
     const started = new LabProcess(child, name, logFile);

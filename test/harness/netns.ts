@@ -45,11 +45,11 @@ export function runIn(
 export function spawnIn(
   namespace: string | undefined,
   command: readonly string[],
-  stdio: Parameters<typeof spawn>[2]['stdio'],
+  options: Pick<Parameters<typeof spawn>[2], 'stdio' | 'cwd'>,
 ): ChildProcess {
   const [program = '', ...args] =
     namespace === undefined ? command : ['ip', 'netns', 'exec', namespace, ...command];
-  return spawn(program, args, { stdio });
+  return spawn(program, args, options);
 }
 
 /** Runs commands of ip(8), of which the first failure ends the batch. */

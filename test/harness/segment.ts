@@ -102,8 +102,8 @@ function aStation(name: string, index: number, prefix: string): Station {
     ipv6: `2001:db8::${index.toString(16)}`,
     port: `p-${name}`,
     exec,
-    attempt: (...command) => attempt(spawnIn(namespace, command, ['ignore', 'pipe', 'pipe'])),
-    spawn: (...command) => spawnIn(namespace, command, ['pipe', 'pipe', 'pipe']),
+    attempt: (...command) => attempt(spawnIn(namespace, command, { stdio: ['ignore', 'pipe', 'pipe'] })),
+    spawn: (...command) => spawnIn(namespace, command, { stdio: ['pipe', 'pipe', 'pipe'] }),
     ip: (...lines) => batch(namespace, lines),
   };
 }

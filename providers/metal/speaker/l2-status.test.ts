@@ -93,7 +93,8 @@ describe('B92 the writes of a speaker', () => {
     expect(writes({ wanted: [aStatus('n1')], observed: [aStatus('n1')] })).toEqual([]);
   });
 
-  it('delete those of the former announcer', () => {
+  it('delete those of the former announcer once its own is there, so that one always says who it was', () => {
+    expect(writes({ wanted: [aStatus('n1')], observed: [aStatus('n2')] })).toEqual(['create default/web@n1']);
     expect(writes({ wanted: [aStatus('n1')], observed: [aStatus('n1'), aStatus('n2')] })).toEqual([
       'delete default/web@n2',
     ]);

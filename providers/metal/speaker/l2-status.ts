@@ -147,7 +147,9 @@ export interface StatusScene {
 
 /**
  * The writes of one speaker: its own objects, those of former announcers of what it announces now, and, by the first
- * of the live nodes, those that nobody else will clear away because their node is gone and their Service, too.
+ * of the live nodes, those that nobody else will clear away because their node is gone and their Service, too. A former
+ * announcer's goes when ours is there, so that at every moment, whoever dies then, something says that the address was
+ * announced, and by whom.
  */
 export function planWrites({
   self,
@@ -160,14 +162,15 @@ export function planWrites({
   const ours = new Map(wanted.map((status) => [status.service, status]));
   const first = [...live].toSorted()[0] === self;
   const writes: StatusWrite[] = [];
-  const have = new Map<ServiceKey, L2Status>();
-  for (const status of observed.filter((one) => one.namespace === namespace)) {
-    const mine = status.node === self;
-    const want = ours.get(status.service);
-    if (mine && want !== undefined && status.name === want.name) have.set(status.service, status);
-    else if (mine || want?.claim !== undefined) writes.push({ type: 'delete', status });
-    else if (first && !services.has(status.service) && !live.has(status.node))
-      writes.push({ type: 'delete', status });
+  const all = observed.filter((one) => one.namespace === namespace);
+  const isOurs = (status: L2Status): boolean =>
+    status.node === self && status.name === ours.get(status.service)?.name;
+  const have = new Map(all.filter(isOurs).map((status) => [status.service, status]));
+  for (const status of all) {
+    if (isOurs(status)) continue;
+    const superseded = have.has(status.service) && ours.get(status.service)?.claim !== undefined;
+    const orphaned = first && !services.has(status.service) && !live.has(status.node);
+    if (status.node === self || superseded || orphaned) writes.push({ type: 'delete', status });
   }
   for (const status of wanted) {
     const before = have.get(status.service);
