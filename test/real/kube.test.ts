@@ -286,7 +286,9 @@ await describeWithControlPlane('the kube layer on a real kube-apiserver', () => 
     }
     const kept = async (): Promise<Listed['items']> => {
       const path = `/api/v1/namespaces/${namespace}/events`;
-      const query = { fieldSelector: `involvedObject.uid=${service.uid}` };
+      // The API server tells events of a Service itself when its allocators disagree for a moment.
+      const ours = 'source=berth-controller';
+      const query = { fieldSelector: `involvedObject.uid=${service.uid},${ours}` };
       return (await plane.request<Listed>('GET', path, { query })).json.items;
     };
     const counted = { reason: 'PoolExhausted', count: 3, source: { component: 'berth-controller' } };
